@@ -271,7 +271,7 @@ func (o *classroomServing) class(ctx context.Context, cs kubernetes.Interface, l
 			opened[id] = true
 		}
 	}
-	r, err := roster.Open(ctx, roster.Config{Client: cs, Limit: o.learners, Log: logger("classroom")}, func() roster.Class {
+	r, err := roster.Open(ctx, roster.Config{Client: cs, Limit: o.learners, Prune: true, Log: logger("classroom")}, func() roster.Class {
 		return roster.Class{Title: o.title, Labs: offered, Open: opened}
 	})
 	if err != nil || len(o.labs) == 0 {

@@ -69,12 +69,16 @@ const maxName = 64
 // cleanName returns the name as it is shown, and the key by which it is taken. Nicknames are prepared as RFC 8266 says:
 // control characters are refused, spaces are joined, and case does not distinguish two names.
 func cleanName(name string) (shown, key string, err error) {
+	long := fmt.Errorf("%w: it has more than %d bytes; take a shorter one", ErrName, maxName)
 	if len(name) > maxName {
-		return "", "", fmt.Errorf("%w: it has more than %d bytes; take a shorter one", ErrName, maxName)
+		return "", "", long
 	}
 	shown, err = precis.Nickname.String(name)
 	if err != nil || shown == "" {
 		return "", "", fmt.Errorf("%w: use letters, digits, spaces and signs", ErrName)
+	}
+	if len(shown) > maxName { // one sign may become eighteen
+		return "", "", long
 	}
 	key, err = precis.Nickname.CompareKey(shown)
 	if err != nil {

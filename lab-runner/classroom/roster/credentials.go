@@ -65,19 +65,22 @@ func (c *credentials) add(s storedSession, now time.Time) {
 func (r *Roster) openCredentials(ctx context.Context) error {
 	_, err := r.secrets().Get(ctx, className, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		err = r.createSecret(ctx, className, ofClass, credentials{Code: newCode(roomLetters)})
+		_, err = r.createSecret(ctx, className, ofClass, credentials{Code: newCode(roomLetters)})
 	}
 	return err
 }
 
-func (r *Roster) createSecret(ctx context.Context, name, of string, c credentials) error {
+// createSecret returns the resourceVersion.
+func (r *Roster) createSecret(ctx context.Context, name, of string, c credentials) (version string, err error) {
 	b, err := json.Marshal(c)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s := &corev1.Secret{ObjectMeta: r.object(name, of).ObjectMeta, Data: map[string][]byte{credentialsKey: b}}
-	_, err = r.secrets().Create(ctx, s, metav1.CreateOptions{})
-	return err
+	if s, err = r.secrets().Create(ctx, s, metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	return s.ResourceVersion, nil
 }
 
 func (r *Roster) readSecret(ctx context.Context, name string) (*corev1.Secret, credentials, error) {
@@ -108,30 +111,27 @@ func (r *Roster) updateSecret(ctx context.Context, name string, change func(*cre
 			return err
 		}
 		s.Data[credentialsKey] = b
-		if _, last = r.secrets().Update(ctx, s, metav1.UpdateOptions{}); !apierrors.IsConflict(last) {
+		s, last = r.secrets().Update(ctx, s, metav1.UpdateOptions{})
+		if last == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.takeSessions(name, s.ResourceVersion, c)
+			return nil
+		}
+		if !apierrors.IsConflict(last) {
 			break
 		}
 	}
-	if last != nil {
-		return fmt.Errorf("storing credentials: %w", last)
-	}
-	return r.loadSessions(ctx, name)
+	return fmt.Errorf("storing credentials: %w", last)
 }
 
-// loadSessions takes the sessions of a Secret into the cache.
-func (r *Roster) loadSessions(ctx context.Context, name string) error {
-	_, c, err := r.readSecret(ctx, name)
-	if err != nil {
-		return err
+// takeSessions takes the sessions of a Secret into the cache, unless the cache has those of a later version. It is called with mu
+// held.
+func (r *Roster) takeSessions(name, version string, c credentials) {
+	if has, ok := r.secret[name]; ok && !newer(version, has) {
+		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.takeSessions(name, c)
-	return nil
-}
-
-// takeSessions is called with mu held.
-func (r *Roster) takeSessions(name string, c credentials) {
+	r.secret[name] = version
 	id := strings.TrimPrefix(name, prefix)
 	if name == className {
 		id = ""
@@ -146,7 +146,10 @@ func (r *Roster) takeSessions(name string, c credentials) {
 	}
 }
 
-// openSessions reads all sessions, and removes the credentials of learners who are gone.
+// joinTime is longer than the time between the two writes of a join: a Secret of that age without its learner is left over.
+const joinTime = time.Minute
+
+// openSessions reads all sessions, and removes the credentials of learners who are gone if Config says so.
 func (r *Roster) openSessions(ctx context.Context) error {
 	list, err := r.secrets().List(ctx, metav1.ListOptions{LabelSelector: label})
 	if err != nil {
@@ -155,6 +158,9 @@ func (r *Roster) openSessions(ctx context.Context) error {
 	for i := range list.Items {
 		s := &list.Items[i]
 		if id, ok := strings.CutPrefix(s.Name, prefix); ok && r.byID[id] == nil {
+			if !r.cfg.Prune || r.cfg.Now().Sub(s.CreationTimestamp.Time) < joinTime {
+				continue
+			}
 			if err := r.secrets().Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 				return err
 			}
@@ -164,7 +170,7 @@ func (r *Roster) openSessions(ctx context.Context) error {
 		if err := json.Unmarshal(s.Data[credentialsKey], &c); err != nil {
 			return fmt.Errorf("the secret %s is broken: %w", s.Name, err)
 		}
-		r.takeSessions(s.Name, c)
+		r.takeSessions(s.Name, s.ResourceVersion, c)
 	}
 	return nil
 }
@@ -178,8 +184,10 @@ func (r *Roster) Code(ctx context.Context) (string, error) {
 	return c.Code, nil
 }
 
-// NewCode replaces the room's code.
+// NewCode replaces the room's code. Afterwards nobody joins with the one before.
 func (r *Roster) NewCode(ctx context.Context) (string, error) {
+	r.joining.Lock()
+	defer r.joining.Unlock()
 	code := newCode(roomLetters)
 	return code, r.updateSecret(ctx, className, func(c *credentials) error { c.Code = code; return nil })
 }

@@ -39,15 +39,15 @@ func (r *Roster) CheckCode(ctx context.Context, code string) error {
 // Join adds a learner, or returns one who is back. Errors are ErrWrongCode, ErrNameTaken, ErrWrongReturn, ErrFull, one that
 // wraps ErrName, or of the API.
 func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
-	if err := r.CheckCode(ctx, j.Code); err != nil {
+	r.joining.Lock()
+	defer r.joining.Unlock()
+	if err := r.CheckCode(ctx, j.Code); err != nil { // with the lock: NewCode may have replaced it
 		return Joined{}, err
 	}
 	shown, key, err := cleanName(j.Name)
 	if err != nil {
 		return Joined{}, err
 	}
-	r.joining.Lock()
-	defer r.joining.Unlock()
 	if l, ok := r.named(key); ok {
 		return r.back(ctx, l, j)
 	}
@@ -120,24 +120,24 @@ func (r *Roster) add(ctx context.Context, name string, j Join) (Joined, error) {
 	out.Learner = Learner{ID: random(idLetters), Name: name, Place: j.Place, Joined: now.UTC()}
 	id := out.Learner.ID
 	secret := credentials{Return: hash(typed(out.Return)), Sessions: []storedSession{{Hash: hash(out.Token), Until: now.Add(LearnerSession), Bearer: j.Client}}}
-	if err := r.createSecret(ctx, prefix+id, ofLearner, secret); err != nil {
+	version, err := r.createSecret(ctx, prefix+id, ofLearner, secret)
+	if err != nil {
 		return Joined{}, fmt.Errorf("storing the learner: %w", err)
 	}
 	object := r.object(prefix+id, ofLearner)
-	var err error
 	if object.Data, err = encodeLearner(out.Learner); err != nil {
 		return Joined{}, err
 	}
 	stored, err := r.maps().Create(ctx, object, metav1.CreateOptions{})
 	if err != nil {
-		_ = r.secrets().Delete(ctx, prefix+id, metav1.DeleteOptions{}) // the next Open removes it otherwise
+		_ = r.secrets().Delete(ctx, prefix+id, metav1.DeleteOptions{}) // the next Open that prunes removes it otherwise
 		return Joined{}, fmt.Errorf("storing the learner: %w", err)
 	}
 	r.set(prefix+id, func() {
 		if r.byID[id] == nil { // the watch was not first
 			r.byID[id] = &entry[Learner]{name: prefix + id, value: out.Learner, version: stored.ResourceVersion}
 		}
-		r.takeSessions(prefix+id, secret)
+		r.takeSessions(prefix+id, version, secret)
 	})
 	return out, nil
 }

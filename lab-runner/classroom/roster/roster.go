@@ -42,8 +42,11 @@ type Config struct {
 	Client    kubernetes.Interface
 	Namespace string // default DefaultNamespace
 	Limit     int    // the most learners; 0: none may join
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Prune removes the credentials of learners who are gone. It is for the process that serves the class: another one could take
+	// those of who joins at the moment for such.
+	Prune bool
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Roster is the state of a class. Its methods are safe for concurrent use.
@@ -55,6 +58,7 @@ type Roster struct {
 	class   *entry[Class]
 	byID    map[string]*entry[Learner]
 	byToken map[string]session // by the hash of its token
+	secret  map[string]string  // the resourceVersion of the Secret whose sessions byToken has, by name
 	subs    map[*subscription]struct{}
 }
 
@@ -77,7 +81,7 @@ func Open(ctx context.Context, cfg Config, first func() Class) (*Roster, error) 
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Roster{cfg: cfg, byID: map[string]*entry[Learner]{}, byToken: map[string]session{}, subs: map[*subscription]struct{}{}}
+	r := &Roster{cfg: cfg, byID: map[string]*entry[Learner]{}, byToken: map[string]session{}, secret: map[string]string{}, subs: map[*subscription]struct{}{}}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: cfg.Namespace, Labels: map[string]string{label: ofClass}}}
 	if _, err := cfg.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("the class's namespace: %w", err)

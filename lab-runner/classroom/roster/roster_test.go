@@ -69,6 +69,7 @@ func TestRoster(t *testing.T) {
 		{"no credential is stored", hashesOnly},
 		{"a removed learner is gone", removed},
 		{"sessions end", sessionsEnd},
+		{"a later state of sessions is kept", sessionsInOrder},
 		{"an expired session is none", expired},
 		{"a bearer token is no cookie", bearer},
 		{"the progress is bounded", bounded},
@@ -148,7 +149,7 @@ func nameIsTaken(c *class) {
 }
 
 func names(c *class) {
-	for name, want := range map[string]string{strings.Repeat(" ", 2) + "Zoë   M. ": "Zoë M.", "": "", "a\x1b[31m": "", "a\nb": "", "\u202eevil": "", strings.Repeat("x", 65): ""} {
+	for name, want := range map[string]string{strings.Repeat(" ", 2) + "Zoë   M. ": "Zoë M.", "": "", "a\x1b[31m": "", "a\nb": "", "\u202eevil": "", strings.Repeat("x", 65): "", strings.Repeat("\ufdfa", 21): ""} {
 		j, err := c.try(c.r, name, "")
 		if j.Learner.Name != want || (err == nil) != (want != "") {
 			c.Errorf("%q is kept as %q, %v; want %q", name, j.Learner.Name, err, want)
@@ -317,13 +318,21 @@ func removed(c *class) {
 	if again := c.join("Ada"); again.Learner.ID == ada.Learner.ID {
 		c.Error("who takes the name of a removed learner has their objects")
 	}
-	// Credentials whose learner is gone are removed when the class is opened.
-	if err := c.r.createSecret(c.Context(), prefix+"gone2345", ofLearner, credentials{}); err != nil {
+	// Credentials whose learner is gone are removed by the process that serves, not those of who joins at the moment.
+	if _, err := c.r.createSecret(c.Context(), prefix+"gone2345", ofLearner, credentials{}); err != nil {
 		c.Fatal(err)
 	}
-	c.open()
-	if list, err := c.cfg.Client.CoreV1().Secrets(c.cfg.Namespace).List(c.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != 2 {
-		c.Errorf("%d secrets, want the class's and one learner's (%v)", len(list.Items), err)
+	later := func() time.Time { return time.Now().Add(2 * joinTime) }
+	for _, test := range []struct {
+		prune bool
+		now   func() time.Time
+		want  int
+	}{{false, later, 3}, {true, time.Now, 3}, {true, later, 2}} {
+		c.cfg.Prune, c.cfg.Now = test.prune, test.now
+		c.open()
+		if list, err := c.cfg.Client.CoreV1().Secrets(c.cfg.Namespace).List(c.Context(), metav1.ListOptions{}); err != nil || len(list.Items) != test.want {
+			c.Errorf("pruning %v: %d secrets, want %d (%v)", test.prune, len(list.Items), test.want, err)
+		}
 	}
 }
 
@@ -350,6 +359,41 @@ func sessionsEnd(c *class) {
 	}
 	if _, err := c.r.Session(last.Token, false); err != nil {
 		c.Errorf("the newest: %v", err)
+	}
+}
+
+// sessionsInOrder: of two changes at once the later one is kept, whichever ends first here.
+func sessionsInOrder(c *class) {
+	ada := c.join("Ada")
+	name := prefix + ada.Learner.ID
+	early, _, err := c.r.readSecret(c.Context(), name)
+	if err != nil {
+		c.Fatal(err)
+	}
+	if err := c.r.SignOut(c.Context(), []string{ada.Learner.ID}); err != nil {
+		c.Fatal(err)
+	}
+	c.r.mu.Lock()
+	c.r.takeSessions(name, early.ResourceVersion, credentials{Sessions: []storedSession{{Hash: hash(ada.Token), Until: time.Now().Add(time.Hour)}}})
+	c.r.mu.Unlock()
+	if _, err := c.r.Session(ada.Token, false); !errors.Is(err, ErrNotFound) {
+		c.Errorf("a session that has ended is valid again: %v", err)
+	}
+	// A join that began before the code was replaced.
+	before := Join{Name: "Bob", Place: Room}
+	before.Code, _ = c.r.Code(c.Context())
+	c.r.joining.Lock()
+	joined := make(chan error, 1)
+	go func() {
+		_, err := c.r.Join(c.Context(), before)
+		joined <- err
+	}()
+	if _, err := c.open().NewCode(c.Context()); err != nil {
+		c.Error(err)
+	}
+	c.r.joining.Unlock()
+	if err := <-joined; !errors.Is(err, ErrWrongCode) {
+		c.Errorf("with the code that was replaced: %v", err)
 	}
 }
 

@@ -99,6 +99,7 @@ func (r *Roster) drop(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.byID, id)
+	delete(r.secret, prefix+id)
 	for key, s := range r.byToken {
 		if s.learner == id {
 			delete(r.byToken, key)

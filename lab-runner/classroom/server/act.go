@@ -76,10 +76,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	}
 	a.all = slices.Contains(a.Learners, "*") || len(a.Learners) == 0 && slices.Contains([]string{"timer", "slide", "follow", "evict-all"}, a.Action)
 	if a.all {
-		a.Learners = nil
-		for _, l := range s.cfg.Roster.Learners() {
-			a.Learners = append(a.Learners, l.ID)
-		}
+		a.Learners = s.everybody()
 	} else if len(a.Learners) == 0 {
 		refuse(w, http.StatusBadRequest, `name the learners by their ids, or all by "*"`)
 		return
@@ -103,6 +100,14 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, http.StatusOK, out)
 	}
+}
+
+func (s *Server) everybody() []string {
+	var ids []string
+	for _, l := range s.cfg.Roster.Learners() {
+		ids = append(ids, l.ID)
+	}
+	return ids
 }
 
 // each changes the learners of an action.
@@ -304,6 +309,7 @@ func (s *Server) evictAll(ctx context.Context, a action) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	a.Learners = s.everybody() // also who has joined with the code before
 	if err := s.cfg.Roster.SignOut(ctx, a.Learners); err != nil {
 		return outcome{}, err
 	}
@@ -325,10 +331,7 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &q) {
 		return
 	}
-	a := action{}
-	for _, l := range s.cfg.Roster.Learners() {
-		a.Learners = append(a.Learners, l.ID)
-	}
+	a := action{Learners: s.everybody()}
 	out := s.side(a, func(id string) error { return s.removeLearner(r.Context(), id) }) //nolint:contextcheck // what is begun is finished
 	if err := s.cfg.Roster.UpdateClass(r.Context(), func(c *roster.Class) { c.Message = "" }); err != nil {
 		s.failed(w, "removing the message", err)
