@@ -240,7 +240,7 @@ func newPlatformSuite(t *testing.T) *platformSuite {
 		alone[path] = slices.ContainsFunc(found, func(s catalog.Scenario) bool { return slices.Contains(s.Tags, "alone") })
 	}
 	slices.SortStableFunc(paths, func(a, b string) int { return scenarios[b] - scenarios[a] })
-	s := &platformSuite{paths: paths, alone: alone, patience: 90 * time.Second, tags: os.Getenv("WHEELHOUSE_TEST_TAGS")}
+	s := &platformSuite{paths: paths, alone: alone, patience: 3 * time.Minute, tags: os.Getenv("WHEELHOUSE_TEST_TAGS")}
 	if s.tags != "" {
 		t.Log("scenarios are left out that do not match " + s.tags)
 	}
