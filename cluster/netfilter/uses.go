@@ -29,9 +29,9 @@ func (o *Owner) Uses() (map[string]map[string]int, error) {
 
 // usesOfSave counts what iptables-save prints.
 func usesOfSave(table string) (map[string]int, error) {
-	out, err := exec.Command("iptables-save", "-t", table).Output()
+	out, err := saved(table)
 	if err != nil {
-		return nil, fmt.Errorf("iptables-save: %w", err)
+		return nil, err
 	}
 	all := map[string]int{}
 	for line := range bytes.Lines(out) {
@@ -44,6 +44,14 @@ func usesOfSave(table string) (map[string]int, error) {
 		}
 	}
 	return all, nil
+}
+
+func saved(table string) ([]byte, error) {
+	out, err := exec.Command("iptables-save", "-t", table).Output()
+	if err != nil {
+		return nil, fmt.Errorf("iptables-save: %w", err)
+	}
+	return out, nil
 }
 
 // countUses adds the uses that rules are of chains, and of targets that are none.

@@ -24,6 +24,16 @@ func save(t *testing.T) string {
 	return regexp.MustCompile(`(?m)^#.*\n|\[\d+:\d+\]`).ReplaceAllString(string(out), "")
 }
 
+// holds reports whether the rules hold when all of them were looked at, however busy the machine is.
+func holds(a *Applier) bool {
+	for a.Holds() {
+		if a.looks.left == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Whatever another process removes of an owner's rules, or adds to them, is seen by the next look, and the next
 // synchronization mends it, and touches nothing else.
 func TestHolds(t *testing.T) {
@@ -61,12 +71,12 @@ func TestHolds(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if a.Holds() {
+		if holds(a) {
 			t.Error("rules hold that were never written")
 		}
 		iptables("iptables -N THEIRS; iptables -A THEIRS -j ACCEPT; iptables -A FORWARD -j THEIRS")
 		sync()
-		if !a.Holds() {
+		if !holds(a) {
 			t.Error("rules that were just written do not hold")
 		}
 		whole := save(t)
@@ -91,28 +101,48 @@ func TestHolds(t *testing.T) {
 			"iptables -I OURS -j ACCEPT", "iptables -t nat -A OURS-E -j ACCEPT", "iptables -t nat -X OURS-E",
 			"iptables -t nat -F; iptables -t nat -X", "iptables -t nat -R OURS 1 -d 10.0.0.1 -j OURS-B",
 			"iptables -F OURS; iptables -t nat -F OURS",
+			"iptables -R OURS 1 -s 10.0.0.2 -j DROP", "iptables -R OURS 1 -s 10.0.0.1 -p tcp -j DROP", "iptables -t nat -R OURS 2 -d 10.0.0.3 -j OURS-B",
+			"iptables -t nat -R OURS-A 1 -p tcp -j DNAT --to-destination 10.1.0.2", "iptables -t nat -D OURS-B 2; iptables -t nat -I OURS-B -j RETURN",
+			"iptables -t nat -R OURS-B 2 -j ACCEPT", "iptables -t nat -D OURS 1; iptables -t nat -A OURS -d 10.0.0.1 -m comment --comment 'a -j b' -j OURS-A",
 		} {
 			iptables(damage)
-			if a.Holds() {
+			if holds(a) {
 				t.Errorf("%s: not seen", damage)
 			}
 			sync()
-			if !a.Holds() {
+			if !holds(a) {
 				t.Errorf("%s: not mended", damage)
 			}
-			if got := save(t); len(got) != len(whole) || strings.Contains(damage, "OURS-E") && got != whole {
+			if got := save(t); len(got) != len(whole) || (strings.Contains(damage, "OURS-E") || strings.Contains(damage, "-R")) && got != whole {
 				t.Errorf("%s: there is\n%s\nwant\n%s", damage, got, whole)
 			}
 		}
+		// The same rules with other counters are no damage.
+		for _, harmless := range []string{"iptables -Z; iptables -t nat -Z", "iptables -t nat -R OURS 2 -d 10.0.0.2 -j OURS-B", "iptables-save | iptables-restore"} {
+			iptables(harmless)
+			if !holds(a) {
+				t.Errorf("%s: taken for damage: %s", harmless, a.Damage())
+			}
+		}
+		// A rule that another process adds while all is written is none of another owner's, also not after a change.
+		iptables("iptables -t nat -I OURS -j ACCEPT")
+		a.others = nil // as it is until the first look after a write
+		if holds(a) {
+			t.Error("a rule that was added during a write is not seen")
+		}
+		sync()
+		if !holds(a) {
+			t.Errorf("when the rule is gone that was added during a write: %s", a.Damage())
+		}
 		// Another owner may jump to the chains: that is seen once.
 		iptables("iptables -t nat -N THEIRS; iptables -t nat -A THEIRS -j OURS-A")
-		a.Holds()
+		holds(a)
 		sync()
-		if !a.Holds() {
+		if !holds(a) {
 			t.Error("the jump of another owner is taken for damage again and again")
 		}
 		iptables("iptables -t nat -F OURS-A")
-		if a.Holds() {
+		if holds(a) {
 			t.Error("beside the jump of another owner a flush is not seen")
 		}
 	})

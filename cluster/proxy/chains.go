@@ -53,42 +53,54 @@ func Cleanup(ctx context.Context) error { return owner.Cleanup(ctx) }
 // KeepReachable accepts packets to the API server before all rules of services that exist
 // already: those of a former process may lead them to a pod, and without the API server
 // the present services are not known. A node calls it before its first request; the next
-// rules that a Proxy writes replace these. Where a Proxy accepts them already, nothing is changed: it would find its rules changed.
+// rules that a Proxy writes replace these. Where a Proxy accepts them already no rule is left that
+// is not its own: it would find its rules changed.
 func KeepReachable(server netip.AddrPort) error {
 	ipt, err := iptables.New()
 	if err != nil {
 		return fmt.Errorf("iptables: %w", err)
 	}
-	if accepted(ipt, server) {
+	match := []string{"-d", server.Addr().String(), "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(server.Port()))}
+	rules := map[string][]string{"nat": slices.Concat(match, []string{"-j", "ACCEPT"}), "filter": slices.Concat(match, []string{"-j", "RETURN"})}
+	ok, byProxy := accepted(ipt, server)
+	if !ok {
+		for table, rule := range rules {
+			ok, err := ipt.ChainExists(table, servicesChain)
+			if err == nil && ok {
+				err = ipt.InsertUnique(table, servicesChain, 1, rule...)
+			}
+			if err != nil {
+				return fmt.Errorf("rule for the API server in table %s: %w", table, err)
+			}
+		}
+		_, byProxy = accepted(ipt, server) // it may have begun meanwhile
+	}
+	if !byProxy {
 		return nil
 	}
-	match := []string{"-d", server.Addr().String(), "-p", "tcp", "-m", "tcp", "--dport", strconv.Itoa(int(server.Port()))}
-	for table, target := range map[string]string{"nat": "ACCEPT", "filter": "RETURN"} {
-		ok, err := ipt.ChainExists(table, servicesChain)
-		if err == nil && ok {
-			err = ipt.InsertUnique(table, servicesChain, 1, slices.Concat(match, []string{"-j", target})...)
-		}
-		if err != nil {
-			return fmt.Errorf("rule for the API server in table %s: %w", table, err)
+	for table, rule := range rules {
+		if err := ipt.DeleteIfExists(table, servicesChain, rule...); err != nil {
+			return fmt.Errorf("needless rule for the API server in table %s: %w", table, err)
 		}
 	}
 	return nil
 }
 
-// accepted reports whether the rules of services accept packets to a server before all others, as those have it that a Proxy writes.
-func accepted(ipt *iptables.IPTables, server netip.AddrPort) bool {
+// accepted reports whether the rules of services accept packets to a server before all others, and whether a rule does that a Proxy has
+// written, which says so.
+func accepted(ipt *iptables.IPTables, server netip.AddrPort) (ok, byProxy bool) {
 	rules, err := ipt.List("nat", servicesChain)
 	if err != nil || len(rules) == 0 {
-		return false // the chain does not exist, or the caller meets the error
+		return false, false // the chain does not exist, or the caller meets the error
 	}
 	own := fmt.Sprintf("-A %s -d %s/32 -p tcp -m tcp --dport %d ", servicesChain, server.Addr(), server.Port())
 	for _, rule := range rules[1:] { // after the chain itself
 		if !strings.HasSuffix(rule, "-j ACCEPT") {
-			return false
+			break
 		}
-		if strings.HasPrefix(rule, own) {
-			return true
+		if rest, to := strings.CutPrefix(rule, own); to {
+			ok, byProxy = true, byProxy || strings.Contains(rest, "--comment")
 		}
 	}
-	return false
+	return ok, byProxy
 }

@@ -388,6 +388,7 @@ func TestRulesAreRepaired(t *testing.T) {
 		"iptables -t nat -F KUBE-SERVICES", "iptables -t nat -F PREROUTING", "iptables -t nat -F KUBE-NODEPORTS", "iptables -t nat -F POSTROUTING",
 		"iptables -t nat -F $(iptables -t nat -S | grep -o -m 1 'KUBE-SVC-[A-Z0-9]*')", "iptables -F KUBE-FIREWALL",
 		"iptables -t nat -I KUBE-SERVICES -j RETURN", "iptables -t nat -F",
+		"iptables -t nat -R $(iptables -t nat -S | grep -o -m 1 'KUBE-SEP-[A-Z0-9]*') 2 -p tcp -m tcp -j DNAT --to-destination 10.246.9.9:80",
 	} {
 		if out, err := exec.Command("sh", "-ec", damage).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", damage, err, out)

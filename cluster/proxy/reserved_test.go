@@ -268,6 +268,17 @@ func TestReachableAlready(t *testing.T) {
 	if after := rules(); after != before {
 		t.Errorf("rules before:\n%s\nafter:\n%s", before, after)
 	}
+	// Nor does one leave its rule that began before the proxy.
+	own := " KUBE-SERVICES -d " + nodeIP + "/32 -p tcp -m tcp --dport 443 -j "
+	if out, err := exec.Command("sh", "-ec", "iptables -t nat -I"+own+"ACCEPT; iptables -I"+own+"RETURN").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := proxy.KeepReachable(netip.MustParseAddrPort(nodeIP + ":443")); err != nil {
+		t.Fatal(err)
+	}
+	if after := rules(); after != before {
+		t.Errorf("rules before:\n%s\nafter a start beside the proxy's:\n%s", before, after)
+	}
 	if err := proxy.KeepReachable(netip.MustParseAddrPort("192.0.2.1:443")); err != nil || rules() == before {
 		t.Errorf("an API server of which the proxy has no rule: %v", err)
 	}
