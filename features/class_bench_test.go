@@ -45,6 +45,7 @@ func BenchmarkClass(b *testing.B) {
 	if err := p.prepareClass("workshop/objects", learners); err != nil {
 		b.Fatal(err)
 	}
+	p.class.args = append(p.class.args, "--shared-address")
 	for b.Loop() {
 		if err := p.class.start(b.Context(), p); err != nil {
 			b.Fatal(err)

@@ -26,6 +26,9 @@ type Config struct {
 	// WriteStall is how long one write to a connection may take, 30 s by default; StreamStall
 	// the same for a hijacked connection, on which people pause: 10 minutes by default.
 	WriteStall, StreamStall time.Duration
+	// Unacknowledged is how long a client may leave bytes unacknowledged; 0 is the kernel's limit, a quarter of an hour. A client
+	// that has lost its network closes nothing.
+	Unacknowledged time.Duration
 }
 
 // unsent is the maximum of unsent bytes that the kernel buffers for each connection.
@@ -87,14 +90,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 			_ = accepted.Close()
 			continue
 		}
-		limitUnsent(accepted)
+		limitUnsent(accepted, l.Unacknowledged)
 		return c, nil
 	}
 }
 
 // limitUnsent makes a write block for a client that does not read, instead of the kernel
-// buffering megabytes. Where the option does not exist the kernel's limit applies.
-func limitUnsent(c net.Conn) {
+// buffering megabytes, and bounds how long those that were sent may be unacknowledged. Where the options do not exist the kernel's
+// limits apply.
+func limitUnsent(c net.Conn, unacknowledged time.Duration) {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
 		return
@@ -105,6 +109,9 @@ func limitUnsent(c net.Conn) {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
+		if ms := int(unacknowledged.Milliseconds()); ms > 0 {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, ms)
+		}
 	})
 }
 

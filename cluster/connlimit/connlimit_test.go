@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"wheelhouse/cluster/wait"
 )
 
@@ -198,5 +200,33 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 	}
 	if err := <-s.cut; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
+	}
+}
+
+// A client that acknowledges nothing is closed after the time that was asked for: the kernel of a connection knows it.
+func TestUnacknowledged(t *testing.T) {
+	for _, want := range []time.Duration{0, 45 * time.Second} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		limited := New(l, Config{PerSource: 1, Total: 1, Unacknowledged: want})
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := limited.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := c.(*conn).Conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := -1
+		if err := raw.Control(func(fd uintptr) { got, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT) }); err != nil || got != int(want.Milliseconds()) {
+			t.Errorf("the kernel has %d ms, want %s: %v", got, want, err)
+		}
+		_ = errors.Join(client.Close(), c.Close(), l.Close())
 	}
 }

@@ -39,7 +39,7 @@ type Request struct {
 	ID       int64  `json:"id"`
 	Do       string `json:"do"`
 	Lab      string `json:"lab,omitempty"`
-	Step     int    `json:"step,omitempty"`
+	Step     *int   `json:"step,omitempty"` // from 0 on
 	Question int    `json:"question,omitempty"`
 	Answer   int    `json:"answer,omitempty"`
 	Object   string `json:"object,omitempty"` // KIND/NAME for why; empty: the namespace

@@ -237,7 +237,10 @@ func TestSolveAndComeBack(t *testing.T) {
 	w := begin(t)
 	w.send(`{"do":"open"}`)
 	w.must(`"do":"start","lab":"track/maps"`)
-	w.send(`{"id":99,"do":"solve"}`)
+	if _, failed := w.ask(`"do":"solve","step":1`); !strings.Contains(failed, "at another step") {
+		t.Errorf("the solution of another step: %q", failed)
+	}
+	w.send(`{"id":99,"do":"solve","step":0}`)
 	w.until("output", func(v map[string]any) bool {
 		return v["event"] == "output" && strings.Contains(fmt.Sprint(v["text"]), "create configmap one")
 	})

@@ -259,14 +259,21 @@ func (l *openLab) act(ctx context.Context, r Request, out io.Writer) error {
 	case "back":
 		return l.Back()
 	case "solve":
+		v, err := l.View()
+		if err == nil && r.Step != nil && *r.Step != v.Step { // whoever asks has permitted that step
+			err = fmt.Errorf("the lab is at another step now, %d", v.Step+1)
+		}
+		if err != nil {
+			return err
+		}
 		return l.Solve(ctx, out)
 	case "reset":
 		return l.Reset(ctx, out)
 	case "goto":
-		if r.Step < 0 || r.Step >= len(l.Lab().Steps) {
+		if r.Step == nil || *r.Step < 0 || *r.Step >= len(l.Lab().Steps) {
 			return fmt.Errorf("there are the steps 0 to %d", len(l.Lab().Steps)-1)
 		}
-		return l.Goto(ctx, r.Step, out)
+		return l.Goto(ctx, *r.Step, out)
 	}
 	return fmt.Errorf("a desk cannot do %q", r.Do)
 }

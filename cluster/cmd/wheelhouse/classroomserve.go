@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ type classroomServing struct {
 	listen, host, prefix, title, open, cert, key string
 	labs                                         []string
 	learners                                     int
-	plain                                        bool
+	plain, sharedAddress                         bool
 	proxies                                      []string
 	bundle                                       classBundle
 	own                                          learnerClusters
@@ -65,6 +66,7 @@ func classroomServe() *cobra.Command {
 	c.Flags().StringVar(&o.cert, "tls-cert-file", "", "a certificate, PEM (default: one of the cluster's authority)")
 	c.Flags().StringVar(&o.key, "tls-private-key-file", "", "its key")
 	c.Flags().StringSliceVar(&o.proxies, "trusted-proxies", nil, "the networks of proxies in front, such as 10.0.0.5/32: their X-Forwarded-For, and no one else's, says whose requests they forward")
+	c.Flags().BoolVar(&o.sharedAddress, "shared-address", false, "learners may all have one address, behind a router: new ones of one address are not bounded to a quarter of --learners at once and two a minute")
 	o.bundle.register(c)
 	return c
 }
@@ -118,7 +120,7 @@ func (o *classroomServing) serve(c *cobra.Command) error {
 		return err
 	}
 	cfg := server.Config{
-		Takings: takings, Proxies: proxies,
+		Takings: takings, Proxies: proxies, SharedAddress: o.sharedAddress,
 		Roster: r, Labs: labs, Assets: web.Assets(), Policy: web.ContentSecurityPolicy, CA: authority,
 		Plain: o.plain, Prefix: o.prefix, Log: logger("classroom"),
 	}
@@ -254,7 +256,7 @@ func (o *classroomServing) startCluster(c *cobra.Command) error {
 	}
 	if class := true; errors.Is(err, local.ErrNoCluster) {
 		if cfg.Class, cfg.Nodes = &class, 2; o.own.wanted() {
-			cfg.Nodes = 0 // learners' pods are in their own clusters
+			cfg.Nodes = 1 // of the slides' commands: learners' pods are in their own clusters
 		}
 	} else {
 		cfg.Nodes = max(0, len(state.Processes)-2) // beside the server and the master's node
@@ -337,7 +339,7 @@ func (o *classroomServing) run(ctx context.Context, s *server.Server, parts []fu
 		go func() { ended <- run(ctx) }()
 	}
 	// A room may have one address, behind a router or a proxy: a learner has about three connections.
-	limits := connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256}
+	limits := connlimit.Config{PerSource: 8*o.learners + 64, Total: 10*o.learners + 256, Unacknowledged: 45 * time.Second}
 	if err := serveUntil(ctx, l, config, s.Handler(), limits, logger("classroom")); err != nil {
 		return fmt.Errorf("serving the class: %w", err)
 	}

@@ -57,14 +57,17 @@ func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
 	return r.add(ctx, shown, j)
 }
 
-// Named reports whether a learner of the class has the name.
-func (r *Roster) Named(name string) bool {
+// Welcome reports whether a learner of the class has the name; for a new one it returns the error that Join would: one that wraps
+// ErrName, or ErrFull.
+func (r *Roster) Welcome(name string) (known bool, err error) {
 	_, key, err := cleanName(name)
 	if err != nil {
-		return false
+		return false, err
 	}
-	_, ok := r.named(key)
-	return ok
+	if _, known = r.named(key); !known && r.Count() >= r.cfg.Limit {
+		return false, ErrFull
+	}
+	return known, nil
 }
 
 // named returns the learner whose name has the key.

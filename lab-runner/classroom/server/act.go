@@ -63,6 +63,9 @@ func (s *Server) actions() map[string]func(context.Context, action) (outcome, er
 	}
 }
 
+// acting bounds an action as a whole: of forty desks that take long, several are asked at a time.
+const acting = 30 * time.Minute
+
 // act does what the instructor's board asks for.
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	var a action
@@ -87,7 +90,9 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out, err := do(r.Context(), a)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), acting) // what is begun is finished, though the page is closed
+	defer cancel()
+	out, err := do(ctx, a)
 	var bad errAction
 	switch {
 	case errors.As(err, &bad):
@@ -115,12 +120,15 @@ func (s *Server) each(ctx context.Context, a action, change func(*roster.Learner
 	return s.side(a, func(id string) error { return s.cfg.Roster.Update(ctx, id, change) }), nil
 }
 
+// beside is for how many learners something is done at a time. Most of that is to wait.
+const beside = 16
+
 // side runs something for the learners of an action, several at a time.
 func (s *Server) side(a action, do func(id string) error) outcome {
 	var out outcome
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, beside)
 	for _, id := range a.Learners {
 		wg.Go(func() {
 			slots <- struct{}{}
@@ -223,8 +231,14 @@ func (s *Server) follow(ctx context.Context, a action) (outcome, error) {
 	})
 }
 
-// asking bounds how long an action waits for one desk, which may never answer: others wait for their turn. What was begun there goes on.
-const asking = time.Minute
+// asking is how long an action waits for one desk, which may never answer: a hint is there at once, a lab takes long on a busy
+// machine. What was begun there goes on.
+func asking(do string) time.Duration {
+	if do == "hint" {
+		return time.Minute
+	}
+	return dos[do]
+}
 
 // atDesks sends a request to the desks of learners: a hint of their current step, the lab as it was at a step.
 func (s *Server) atDesks(ctx context.Context, a action, do string) (outcome, error) {
@@ -252,14 +266,24 @@ func (s *Server) atDesks(ctx context.Context, a action, do string) (outcome, err
 		case k == nil || !k.connected():
 			return errors.New("the learner is not connected")
 		}
-		ctx, cancel := context.WithTimeout(ctx, asking)
+		ctx, cancel := context.WithTimeout(ctx, asking(do))
 		defer cancel()
-		m, err := k.ask(ctx, q)
-		if err == nil && !m.OK {
-			err = errors.New(m.Error)
+		if do == "goto" && l.At.Lab != q.Lab { // who is far behind has not started it
+			if err := k.does(ctx, request{Do: "start", Lab: q.Lab}); err != nil {
+				return err
+			}
 		}
-		return err
+		return k.does(ctx, q)
 	}), nil
+}
+
+// does is ask, with an error also where the desk has refused.
+func (k *keeper) does(ctx context.Context, q request) error {
+	m, err := k.ask(ctx, q)
+	if err == nil && !m.OK {
+		err = errors.New(m.Error)
+	}
+	return err
 }
 
 func (s *Server) helpDone(ctx context.Context, a action) (outcome, error) {
@@ -332,8 +356,10 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := action{Learners: s.everybody()}
-	out := s.side(a, func(id string) error { return s.removeLearner(r.Context(), id) }) //nolint:contextcheck // what is begun is finished
-	if err := s.cfg.Roster.UpdateClass(r.Context(), func(c *roster.Class) { c.Message = "" }); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), acting) // what is begun is finished
+	defer cancel()
+	out := s.side(a, func(id string) error { return s.removeLearner(ctx, id) })
+	if err := s.cfg.Roster.UpdateClass(ctx, func(c *roster.Class) { c.Message, c.Slide, c.Timer = "", nil, time.Time{} }); err != nil {
 		s.failed(w, "removing the message", err)
 		return
 	}

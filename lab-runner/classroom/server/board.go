@@ -26,11 +26,11 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	var token string
 	var err error
-	wait := s.logins.try(r, func() bool { //nolint:contextcheck // the request's own
+	wait := s.logins.try(r, roster.ErrPassword, func() error { //nolint:contextcheck // the request's own
 		ctx, cancel := context.WithTimeout(r.Context(), 15*time.Second)
 		defer cancel()
 		token, err = s.cfg.Roster.Login(ctx, q.Password)
-		return errors.Is(err, roster.ErrPassword)
+		return err
 	})
 	switch {
 	case wait > 0:

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -122,8 +124,16 @@ func boardDoes(c *class) {
 	live.shows("class", `"help":false`)
 	boss.do("goto", []string{ada.id}, "lab", "workshop/one", "step", 1)
 	boss.do("reset", []string{ada.id}, "lab", "workshop/one")
-	if asked := strings.Join(c.asked[ada.id], " "); !strings.Contains(asked, "goto reset") {
+	if asked := strings.Join(c.asked[ada.id], " "); !strings.Contains(asked, "start goto reset") { // the lab was not started
 		c.Errorf("Ada's desk was asked %s", asked)
+	}
+	// What is begun is finished, though the page is closed.
+	closed, cancel := context.WithCancel(c.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	c.server.act(w, c.request("192.0.2.7:1", "/api/board/do", fmt.Sprintf(`{"action":"reset","learners":[%q],"lab":"workshop/one"}`, ada.id)).WithContext(closed))
+	if !strings.Contains(w.Body.String(), `"done":1`) {
+		c.Errorf("an action whose page is closed: %d %s", w.Code, w.Body)
 	}
 	out := boss.do("hint", []string{"*"}, "lab", "workshop/one")
 	if text := fmt.Sprint(out["failed"]); !strings.Contains(text, "no hint[2J left") || !strings.Contains(text, "not connected") {

@@ -294,6 +294,9 @@ func (s *Server) desk(w http.ResponseWriter, r *http.Request, v visit) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("a desk does not do %.40q", q.Do))
 		return
 	}
+	if q.Do == "solve" && q.Step == nil { // what is permitted is what is solved
+		q.Step = &v.At.Step
+	}
 	if status, why := s.permitted(q, v.Learner); why != "" {
 		refuse(w, status, why)
 		return
@@ -338,11 +341,7 @@ func (s *Server) permitted(q request, l roster.Learner) (status int, why string)
 		return http.StatusForbidden, lab.Elsewhere(s.cfg.Gives)
 	}
 	if q.Do == "solve" {
-		step := l.At.Step
-		if q.Step != nil {
-			step = *q.Step
-		}
-		if step < 0 || !roster.Released(&class, &l, q.Lab, step) {
+		if step := *q.Step; step < 0 || !roster.Released(&class, &l, q.Lab, step) {
 			return http.StatusForbidden, "the instructor has not released this solution"
 		}
 	}

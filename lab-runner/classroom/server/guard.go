@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"wheelhouse/lab-runner/classroom/roster"
 )
@@ -31,8 +32,27 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 		h.Set("Cache-Control", "no-store") // asset says otherwise for what has its hash in its name
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if r.ContentLength != 0 {
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(time.Now().Add(s.bodyTime)) // without deadlines, the connection's own bounds hold
+			r.Body = timedBody{r.Body, control}
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// timedBody takes the deadline of a body back when the body is there: one that stays would end requests that take longer.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // change admits what changes something: JSON with the header of the page, from the page's own origin. A browser sends
@@ -97,6 +117,18 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request, serve ofLearner, 
 		return
 	}
 	serve(w, r, visit{l, token, k})
+}
+
+// writing bounds the requests of a learner that are written to the cluster.
+func writing(serve ofLearner) ofLearner {
+	return func(w http.ResponseWriter, r *http.Request, v visit) {
+		if !v.writes.Allow() {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusTooManyRequests, "too many changes: wait a second")
+			return
+		}
+		serve(w, r, v)
+	}
 }
 
 // Instructor reports whether a request, of the slides for instance, is the instructor's.

@@ -28,18 +28,22 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 		j.Client, j.Place, j.Token = true, roster.Own, bearerOf(r)
 	}
 	var err error
-	wait := s.codes.try(r, func() bool {
+	wait := s.codes.try(r, roster.ErrWrongCode, func() error {
 		err = s.cfg.Roster.CheckCode(ctx, q.Code)
-		return errors.Is(err, roster.ErrWrongCode)
+		return err
 	})
 	var joined roster.Joined
-	if wait == 0 && err == nil && !s.hasPlace(w, j) {
+	var known bool
+	if wait == 0 && err == nil {
+		known, err = s.cfg.Roster.Welcome(j.Name)
+	}
+	if wait == 0 && err == nil && !known && !s.hasPlace(w, r, j) {
 		return
 	}
 	if wait == 0 && err == nil {
-		wait = s.returns.try(r, func() bool {
+		wait = s.returns.try(r, roster.ErrWrongReturn, func() error {
 			joined, err = s.cfg.Roster.Join(ctx, j)
-			return errors.Is(err, roster.ErrWrongReturn)
+			return err
 		})
 	}
 	switch {
@@ -60,9 +64,14 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hasPlace reports whether there is a workbench for who joins, and refuses them else. Who is back has one.
-func (s *Server) hasPlace(w http.ResponseWriter, j roster.Join) bool {
-	if s.cfg.Admit == nil || j.Client || s.cfg.Roster.Named(j.Name) {
+// hasPlace reports whether there is a place for a new learner, and refuses them else.
+func (s *Server) hasPlace(w http.ResponseWriter, r *http.Request, j roster.Join) bool {
+	if !s.cfg.SharedAddress && !s.newcomers.allow(r, time.Now()) {
+		w.Header().Set("Retry-After", fmt.Sprint(newcomersEvery.Seconds()))
+		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("many have joined from your address just now: wait %.0f seconds, or ask the instructor", newcomersEvery.Seconds()))
+		return false
+	}
+	if s.cfg.Admit == nil || j.Client {
 		return true
 	}
 	if err := s.cfg.Admit(); err != nil {
@@ -265,7 +274,7 @@ func bearerOf(r *http.Request) string {
 
 // report is where a learner is on a cluster of their own, as their client says.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
-	s.client(s.reported, bearerOf(r))(w, r)
+	s.client(writing(s.reported), bearerOf(r))(w, r)
 }
 
 // client finds the learner of a client's token, and bounds the learner's requests.

@@ -32,14 +32,15 @@ type deskState struct {
 
 // keeper has what belongs to one learner while the server runs: the desk, and what is open. None of it needs to survive.
 type keeper struct {
-	s     *Server
-	id    string
-	bench workbench.Learner
-	rate  *rate.Limiter
-	lines *rate.Limiter   // of the desk,
-	bytes *rate.Limiter   // and what they have
-	ctx   context.Context // ends when the learner is removed or signed out, and with the server
-	end   context.CancelFunc
+	s      *Server
+	id     string
+	bench  workbench.Learner
+	rate   *rate.Limiter
+	writes *rate.Limiter   // of the rate, those that are written to the cluster
+	lines  *rate.Limiter   // of the desk,
+	bytes  *rate.Limiter   // and what they have
+	ctx    context.Context // ends when the learner is removed or signed out, and with the server
+	end    context.CancelFunc
 
 	lives, terminals, asking, files gauge
 
@@ -85,7 +86,7 @@ func (s *Server) keeper(id string) *keeper {
 	k := s.keepers[id]
 	if k == nil || k.ctx.Err() != nil {
 		k = &keeper{
-			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), lines: rate.NewLimiter(linesPerSecond, linesBurst), bytes: rate.NewLimiter(maxLine, 2*maxLine), typing: typingNo, state: deskState{State: lost},
+			s: s, id: id, bench: benchOf(id), rate: rate.NewLimiter(perSecond, burst), writes: rate.NewLimiter(writesPerSecond, writesBurst), lines: rate.NewLimiter(linesPerSecond, linesBurst), bytes: rate.NewLimiter(maxLine, 2*maxLine), typing: typingNo, state: deskState{State: lost},
 			lives: gauge{most: maxLive}, terminals: gauge{most: maxTerminals}, asking: gauge{most: maxPending}, files: gauge{most: maxFiles},
 			subs: map[chan struct{}]struct{}{}, store: make(chan struct{}, 1), idle: time.Now(),
 		}
@@ -295,8 +296,16 @@ func (k *keeper) finished() bool {
 	return over
 }
 
-// storePause is the least time between two writes for one learner.
-const storePause = 300 * time.Millisecond
+// storePause is the least time between two writes for one learner. It is longer after a large one, up to 16 s: storeRate is how many
+// bytes a second a desk, which may be in hostile hands, keeps the database busy with.
+const (
+	storePause = 300 * time.Millisecond
+	storeRate  = 16 << 10
+)
+
+func pauseAfter(bytes int) time.Duration {
+	return max(storePause, time.Duration(bytes)*time.Second/storeRate)
+}
 
 // storeAll writes what the desk reports to the roster until ctx is done, and then the rest.
 func (k *keeper) storeAll(ctx context.Context) {
@@ -317,12 +326,15 @@ func (k *keeper) storeAll(ctx context.Context) {
 			k.mu.Unlock()
 		case <-k.store:
 		}
+		k.mu.Lock()
+		bytes := len(k.unstored.progress)
+		k.mu.Unlock()
 		if !k.storeOnce(ctx) {
 			k.wake() // again after the pause
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(storePause):
+		case <-time.After(pauseAfter(bytes)):
 		}
 	}
 }

@@ -1,13 +1,17 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// Bounds of attempts. An address has five, then it waits 30 seconds, and twice as long after each further wrong one.
+// Bounds of attempts. An address has five, for the room's code a quarter of the class if that is more, since a room may have one address.
+// Then it waits 30 seconds, and twice as long after each further wrong one. A right one forgives them.
 const (
 	freeAttempts = 5
 	firstWait    = 30 * time.Second
@@ -18,6 +22,7 @@ const (
 // lockout counts the wrong attempts of each address. Attempts come one at a time, so that many at once are not more.
 type lockout struct {
 	now    func() time.Time
+	free   int // attempts
 	trying sync.Mutex
 	by     map[netip.Prefix]*attempts
 }
@@ -28,25 +33,30 @@ type attempts struct {
 	last  time.Time
 }
 
-func newLockout(now func() time.Time) *lockout {
-	return &lockout{now: now, by: map[netip.Prefix]*attempts{}}
+func newLockout(now func() time.Time, free int) *lockout {
+	return &lockout{now: now, free: free, by: map[netip.Prefix]*attempts{}}
 }
 
-// try runs an attempt of the client, which reports whether it was wrong, or returns how long the client must wait.
-func (l *lockout) try(r *http.Request, attempt func() (wrong bool)) (wait time.Duration) {
+// try runs an attempt of the client, or returns how long the client must wait. The attempt's error is nil for a right one, and wrong
+// for a wrong one; another one says nothing of it.
+func (l *lockout) try(r *http.Request, wrong error, attempt func() error) (wait time.Duration) {
 	l.trying.Lock()
 	defer l.trying.Unlock()
 	a, now := l.of(addressOf(r)), l.now()
 	if now.Before(a.until) {
 		return a.until.Sub(now)
 	}
-	if !attempt() {
+	switch err := attempt(); {
+	case err == nil:
+		a.wrong = 0
+		return 0
+	case !errors.Is(err, wrong):
 		return 0
 	}
 	now = l.now()
 	a.wrong++
 	a.last = now
-	if over := a.wrong - freeAttempts; over >= 0 {
+	if over := a.wrong - l.free; over >= 0 {
 		a.until = now.Add(min(longestWait, firstWait<<min(over, 10)))
 	}
 	return 0
@@ -67,6 +77,9 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 		}
 	}
 	if len(l.by) >= maxAddresses {
+		p = network(p)
+	}
+	if len(l.by) >= 2*maxAddresses {
 		p = netip.Prefix{}
 	}
 	if l.by[p] == nil || old(l.by[p]) {
@@ -75,21 +88,59 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 	return l.by[p]
 }
 
-// addressOf returns what attempts are counted by: an IPv4 address, or a /64 of IPv6, of which one machine has all.
+// addressOf returns what attempts are counted by: an IPv4 address, or a /64 of IPv6, of which one machine has all. All machines of a
+// link share its local network: there it is the whole address.
 func addressOf(r *http.Request) netip.Prefix {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	addr, bits := from.Addr().Unmap().WithZone(""), 32
-	if addr.Is6() {
-		bits = 64
-	}
-	p, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
+	addr := from.Addr().Unmap().WithZone("")
+	p := netip.PrefixFrom(addr, addr.BitLen())
+	if addr.Is6() && !addr.IsLinkLocalUnicast() {
+		return network(p)
 	}
 	return p
+}
+
+// network returns the /64 of an IPv6 address, and an IPv4 address as it is.
+func network(p netip.Prefix) netip.Prefix {
+	if addr := p.Addr(); addr.Is6() {
+		return netip.PrefixFrom(addr, 64).Masked()
+	}
+	return p
+}
+
+// newcomers bounds how many new learners come from one address: a quarter of the class at once, then two a minute. One learner could
+// take all places else.
+type newcomers struct {
+	most int // at once
+	mu   sync.Mutex
+	by   map[netip.Prefix]*rate.Limiter
+}
+
+// newcomersEvery is the time between two of an address.
+const newcomersEvery = 30 * time.Second
+
+// allow reports whether a further one may come.
+func (n *newcomers) allow(r *http.Request, now time.Time) bool {
+	p := network(addressOf(r))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.by) >= maxAddresses {
+		for key, l := range n.by {
+			if l.TokensAt(now) >= float64(n.most) {
+				delete(n.by, key)
+			}
+		}
+	}
+	if n.by[p] == nil && len(n.by) >= maxAddresses {
+		p = netip.Prefix{}
+	}
+	if n.by[p] == nil {
+		n.by[p] = rate.NewLimiter(rate.Every(newcomersEvery), n.most)
+	}
+	return n.by[p].AllowN(now, 1)
 }
 
 // gauge counts what is open, up to a bound.

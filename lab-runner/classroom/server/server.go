@@ -24,6 +24,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"wheelhouse/lab-runner/catalog"
 	"wheelhouse/lab-runner/classroom/roster"
 	"wheelhouse/lab-runner/classroom/workbench"
@@ -59,15 +61,18 @@ type Config struct {
 	Prefix  string         // of all paths, such as "/class/"; default "/"
 	// Proxies are those whose X-Forwarded-For names the client, so that attempts and shares are counted by the client.
 	Proxies []netip.Prefix
-	Linger  time.Duration // that a desk goes on without a connection of its learner; default half an hour
-	Log     *slog.Logger
+	// SharedAddress says that learners may all have one address, which is not bounded then to a part of the class's places.
+	SharedAddress bool
+	Linger        time.Duration // that a desk goes on without a connection of its learner; default half an hour
+	Log           *slog.Logger
 }
 
 // Bounds of a class of so many learners. Each stream costs a few goroutines and at most half a megabyte.
 const (
-	maxBody      = 16 << 10 // bytes of a request
-	maxFrame     = 64 << 10 // bytes of a terminal's frame
-	maxLine      = 1 << 20  // bytes of a line of a desk
+	maxBody      = 16 << 10         // bytes of a request
+	bodyTime     = 10 * time.Second // that its body may take
+	maxFrame     = 64 << 10         // bytes of a terminal's frame
+	maxLine      = 1 << 20          // bytes of a line of a desk
 	maxView      = 256 << 10
 	maxMap       = 128 << 10
 	maxOutput    = 64 << 10 // bytes of a desk's output that a page gets when it connects again
@@ -84,20 +89,25 @@ const (
 	linesPerSecond = 50 // of a desk; of bytes, maxLine
 	linesBurst     = 200
 
+	writesPerSecond = 2 // that requests of a learner cause beside their desk's
+	writesBurst     = 10
+
 	writeTime = 10 * time.Second
 	heartbeat = 15 * time.Second
 )
 
 // Server is the HTTP side of a class.
 type Server struct {
-	cfg     Config
-	mux     *http.ServeMux
-	codes   *lockout // wrong codes of the room
-	returns *lockout // wrong return codes
-	logins  *lockout // wrong passwords
-	ensure  chan struct{}
-	boards  gauge
-	watches gauge
+	cfg       Config
+	mux       *http.ServeMux
+	codes     *lockout // wrong codes of the room
+	returns   *lockout // wrong return codes
+	logins    *lockout // wrong passwords
+	newcomers newcomers
+	bodyTime  time.Duration
+	ensure    chan struct{}
+	boards    gauge
+	watches   gauge
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before
@@ -120,7 +130,9 @@ func New(cfg Config) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now), returns: newLockout(time.Now), logins: newLockout(time.Now),
+		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now, max(freeAttempts, cfg.Roster.Limit()/4)),
+		returns: newLockout(time.Now, freeAttempts), logins: newLockout(time.Now, freeAttempts),
+		newcomers: newcomers{most: max(3, cfg.Roster.Limit()/4), by: map[netip.Prefix]*rate.Limiter{}}, bodyTime: bodyTime,
 		ensure: make(chan struct{}, cmp.Or(cfg.Making, ensuring)), boards: gauge{most: maxBoards}, watches: gauge{most: maxWatching}, keepers: map[string]*keeper{},
 	}
 	s.routes()
@@ -148,8 +160,8 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /api/live", s.learner(s.live))
 	s.mux.HandleFunc("GET /api/terminal", s.learner(s.terminal))
 	s.mux.HandleFunc("POST /api/desk", s.change(s.learner(s.desk)))
-	s.mux.HandleFunc("POST /api/help", s.change(s.learner(s.help)))
-	s.mux.HandleFunc("POST /api/typing", s.change(s.learner(s.typing)))
+	s.mux.HandleFunc("POST /api/help", s.change(s.learner(writing(s.help))))
+	s.mux.HandleFunc("POST /api/typing", s.change(s.learner(writing(s.typing))))
 	s.mux.HandleFunc("POST /api/leave", s.change(s.leaves))
 	s.mux.HandleFunc("POST /api/report", s.change(s.report))
 

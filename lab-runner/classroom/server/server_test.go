@@ -1,10 +1,14 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,8 +48,11 @@ var tests = []struct {
 	{"requests of one learner are bounded", requestLimits, nil},
 	{"below a prefix", prefixed, func(c *Config) { c.Prefix = "/class/" }},
 	{"by plain HTTP", bare, func(c *Config) { c.Plain = true }},
+	{"bodies come in time", bodiesInTime, nil},
+	{"newcomers of one address", newcomersOf, nil},
+	{"changes of one learner are bounded", writeLimits, nil},
 	{"the class is full", isFull, nil},
-	{"the machine is full", hasNoPlace, func(c *Config) { c.Admit = new(place).next }},
+	{"the machine is full", hasNoPlace, func(c *Config) { c.Admit, c.SharedAddress = new(place).next, true }},
 	{"what a bundle has", bundled, func(c *Config) {
 		c.Prefix = "/class/"
 		c.Takings = Takings{
@@ -277,15 +284,21 @@ func lockedOut(c *class) {
 		if w := c.from("192.0.2.8:999", test.path, test.right); w.Code > http.StatusCreated {
 			c.Errorf("%s, another address: %d %s", test.what, w.Code, w.Body)
 		}
-		c.server.codes = newLockout(time.Now) // the next row needs the address again
+		c.server.codes = newLockout(time.Now, freeAttempts) // the next row needs the address again
 	}
 }
 
 func TestLockout(t *testing.T) {
 	now := time.Unix(1000, 0)
-	l := newLockout(func() time.Time { return now })
-	try := func(address string, wrong bool) time.Duration {
-		return l.try(&http.Request{RemoteAddr: address}, func() bool { return wrong })
+	l := newLockout(func() time.Time { return now }, freeAttempts)
+	wrong := errors.New("wrong")
+	try := func(address string, is bool) time.Duration {
+		return l.try(&http.Request{RemoteAddr: address}, wrong, func() error {
+			if is {
+				return wrong
+			}
+			return nil
+		})
 	}
 	for range freeAttempts {
 		if wait := try("[2001:db8::1]:1", true); wait != 0 {
@@ -310,10 +323,37 @@ func TestLockout(t *testing.T) {
 	if wait := try("[2001:db8::1]:1", false); wait != 0 {
 		t.Errorf("long after it waits %s", wait)
 	}
+	for range 3 { // a room behind one address: right ones between are of others
+		for range freeAttempts - 1 {
+			try("192.0.2.1:1", true)
+		}
+		if wait := try("192.0.2.1:1", false); wait != 0 {
+			t.Errorf("a right one after four wrong ones waits %s", wait)
+		}
+	}
+	for range freeAttempts {
+		try("192.0.2.1:1", true)
+		l.try(&http.Request{RemoteAddr: "192.0.2.1:1"}, wrong, func() error { return errors.New("the cluster does not answer") })
+	}
+	if wait := try("192.0.2.1:1", false); wait == 0 {
+		t.Error("what was not answered forgives wrong ones")
+	}
+	for range 2 * freeAttempts {
+		try("[fe80::1%eth0]:1", true)
+	}
+	if one, other := try("[fe80::1%eth0]:1", false), try("[fe80::2%eth0]:1", false); one == 0 || other != 0 {
+		t.Errorf("of two machines of a link the one waits %s, the other %s", one, other)
+	}
+	for i := range 2 * maxAddresses {
+		try(fmt.Sprintf("[fe80::%x:%x]:1", i>>16, i&0xffff), true)
+	}
+	if wait := try("192.0.2.77:1", false); wait != 0 {
+		t.Errorf("many addresses of one machine make another wait %s", wait)
+	}
 	for i := range 2 * maxAddresses {
 		try(http.Request{RemoteAddr: "10." + itoa(i>>16) + "." + itoa(i>>8&255) + "." + itoa(i&255) + ":1"}.RemoteAddr, true)
 	}
-	if len(l.by) > maxAddresses+1 {
+	if len(l.by) > 2*maxAddresses+1 {
 		t.Errorf("%d addresses are kept", len(l.by))
 	}
 }
@@ -377,6 +417,90 @@ func requestLimits(c *class) {
 		c.Error("1,200 requests as fast as they go were all served")
 	}
 	bob.get("/api/me")
+}
+
+// A body that does not come holds no connection, and a request that takes longer than its body is answered.
+func bodiesInTime(c *class) {
+	c.server.bodyTime = 300 * time.Millisecond
+	conn, err := tls.Dial("tcp", c.http.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it is this process
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, "POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Wheelhouse: 1\r\nContent-Length: 10\r\n\r\n{"); err != nil {
+		c.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.Error("a body that does not come keeps its connection")
+	}
+	slow := httptest.NewServer(c.server.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		select {
+		case <-r.Context().Done():
+			refuse(w, http.StatusGatewayTimeout, "the request has ended")
+		case <-time.After(5 * c.server.bodyTime):
+			answer(w, http.StatusOK, "done")
+		}
+	})))
+	defer slow.Close()
+	res, err := http.Post(slow.URL, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		c.Fatal(err)
+	}
+	if _ = res.Body.Close(); res.StatusCode != http.StatusOK {
+		c.Errorf("a request that takes longer than its body: %s", res.Status)
+	}
+}
+
+// One learner does not take all places, nor keep those of others with names that are none.
+func newcomersOf(c *class) {
+	var admitted atomic.Int32
+	c.server.newcomers.most = 1
+	c.server.cfg.Admit = func() error {
+		admitted.Add(1)
+		return nil
+	}
+	join := func(address, name string) *httptest.ResponseRecorder {
+		return c.from(address, "/api/join", fmt.Sprintf(`{"code":%q,"name":%q}`, c.code(), name))
+	}
+	for range 100 {
+		if w := join("192.0.2.7:1", "\n"); w.Code != http.StatusBadRequest {
+			c.Fatalf("no name: %d %s", w.Code, w.Body)
+		}
+	}
+	if n := admitted.Load(); n != 0 {
+		c.Errorf("%d places are kept for nobody", n)
+	}
+	if w := join("192.0.2.7:1", "one"); w.Code != http.StatusCreated {
+		c.Fatalf("the first: %d %s", w.Code, w.Body)
+	}
+	if w := join("192.0.2.7:1", "one more"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "from your address") {
+		c.Errorf("the second of one address: %d %s", w.Code, w.Body)
+	}
+	if w := join("192.0.2.8:1", "another"); w.Code != http.StatusCreated {
+		c.Errorf("of another address: %d %s", w.Code, w.Body)
+	}
+}
+
+// What is written to the cluster is bounded apart; other learners' changes are theirs.
+func writeLimits(c *class) {
+	ada, bob := c.join("Ada"), c.join("Bob")
+	limited := false
+	for range 20 * writesBurst {
+		status, _, h := ada.send(http.MethodPost, "/api/help", map[string]bool{"on": true})
+		if limited = status == http.StatusTooManyRequests && h.Get("Retry-After") != ""; limited {
+			break
+		}
+	}
+	if !limited {
+		c.Error("200 changes as fast as they go were all made")
+	}
+	bob.post("/api/help", map[string]bool{"on": true})
+	if small, large := pauseAfter(2000), pauseAfter(256<<10); small != storePause || large < 10*time.Second {
+		t := fmt.Sprint(small, large)
+		c.Errorf("the pauses after small and large writes: %s", t)
+	}
 }
 
 func isFull(c *class) {
