@@ -88,6 +88,7 @@ type Pool struct {
 	making, repairing, removing, writes slots
 	refill                              chan struct{}
 	removals                            sync.WaitGroup // those of tidy
+	admitting                           sync.Mutex     // held by Admit
 
 	mu       sync.Mutex
 	locks    map[string]*nameLock // by cluster
@@ -150,13 +151,18 @@ func (p *Pool) wake() {
 	}
 }
 
-// up starts a cluster in one of the slots and returns the manager of its workbench.
-func (p *Pool) up(ctx context.Context, name string, in slots) (bench, error) {
-	release, err := in.take(ctx)
+// make makes a cluster, in one of the slots for that.
+func (p *Pool) make(ctx context.Context, name string) (bench, error) {
+	release, err := p.making.take(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	return p.up(ctx, name)
+}
+
+// up starts what is missing of a cluster and returns the manager of its workbench. The caller has a slot.
+func (p *Pool) up(ctx context.Context, name string) (bench, error) {
 	rc, err := p.cfg.Maker.Up(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster %s: %w", name, err)

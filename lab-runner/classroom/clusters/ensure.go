@@ -167,7 +167,7 @@ func (p *Pool) running(ctx context.Context, name string) (bench, error) {
 		return nil, err
 	}
 	if there[name] == "" {
-		return p.up(ctx, name, p.making)
+		return p.make(ctx, name)
 	}
 	return p.repair(ctx, name)
 }
@@ -201,7 +201,7 @@ func (p *Pool) repair(ctx context.Context, name string) (bench, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, repairTime)
 	defer cancel()
-	return p.up(ctx, name, make(slots, 1))
+	return p.up(ctx, name)
 }
 
 // pause is an error until the next repair of a cluster is due. begin records one that begins.

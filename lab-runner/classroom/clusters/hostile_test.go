@@ -268,6 +268,37 @@ func TestRoomIsPromisedOnce(t *testing.T) {
 	}
 }
 
+// Of two who join at once one gets the last place.
+func TestLastPlace(t *testing.T) {
+	api, m, at := begin()
+	p := newPool(t, api, m, at, 0)
+	var asked sync.WaitGroup
+	asked.Add(2)
+	both := make(chan struct{})
+	go func() { asked.Wait(); close(both) }()
+	var first atomic.Int32
+	p.cfg.Room = func(pending int) error {
+		if first.Add(1) <= 2 {
+			asked.Done()
+		}
+		select {
+		case <-both:
+		case <-time.After(200 * time.Millisecond): // the other one waits for the answer to this one
+		}
+		if pending >= 1 {
+			return errors.New("no memory")
+		}
+		return nil
+	}
+	got := make(chan error, 2)
+	for range 2 {
+		go func() { got <- p.Admit() }()
+	}
+	if one, other := <-got, <-got; (one == nil) == (other == nil) {
+		t.Errorf("one place, and two who ask for it: %v, %v", one, other)
+	}
+}
+
 // Whoever waits for a cluster can leave; what nobody waits for ends, and holds nothing.
 func TestWaitsEnd(t *testing.T) {
 	api, m, at := begin()

@@ -37,6 +37,8 @@ const joining = 10 * time.Second
 
 // Admit returns why there is no cluster for a further learner now, in a sentence; nil: there is, and it is kept for the moment.
 func (p *Pool) Admit() error {
+	p.admitting.Lock() // of two who ask at once one gets the last place
+	defer p.admitting.Unlock()
 	now := time.Now()
 	p.mu.Lock()
 	for len(p.admitted) > 0 && now.Sub(p.admitted[0]) > joining {

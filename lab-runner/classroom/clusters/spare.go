@@ -107,6 +107,6 @@ func (p *Pool) start(ctx context.Context, name, owner string) error {
 		_, err = p.opened(name, rc)
 		return err
 	}
-	_, err = p.up(ctx, name, p.making)
+	_, err = p.make(ctx, name)
 	return err
 }
