@@ -20,10 +20,7 @@ const trashDir = ".trash"
 // end in time EmptyTrash, or the next Down of that cluster, goes on.
 func discard(ctx context.Context, stateDir, dir string) error {
 	trash := filepath.Join(stateDir, trashDir)
-	if err := os.MkdirAll(trash, 0o700); err != nil {
-		return err
-	}
-	into, err := os.MkdirTemp(trash, filepath.Base(dir)+"-")
+	into, err := trashFor(trash, filepath.Base(dir))
 	if err != nil {
 		return err
 	}
@@ -33,6 +30,22 @@ func discard(ctx context.Context, stateDir, dir string) error {
 		}
 	}
 	return EmptyTrash(ctx, stateDir, filepath.Base(dir)+"-*")
+}
+
+// trashFor makes a directory for what is removed of a cluster. Another removal, which has found the trash empty, may remove it in between.
+func trashFor(trash, name string) (string, error) {
+	for {
+		if err := os.MkdirAll(trash, 0o700); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		into, err := os.MkdirTemp(trash, name+"-")
+		if !errors.Is(err, os.ErrNotExist) {
+			return into, err
+		}
+		if _, err := os.Stat(filepath.Dir(trash)); err != nil {
+			return "", err
+		}
+	}
 }
 
 // EmptyTrash removes what is left of removed clusters below a state directory, of those alone whose names match the pattern if

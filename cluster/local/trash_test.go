@@ -74,3 +74,31 @@ func TestDeepTreesAreRemoved(t *testing.T) {
 		t.Errorf("what was left is not gone: %v", err)
 	}
 }
+
+// Several removals at once, each of which removes the trash when it is empty, do not disturb each other.
+func TestTrashOfSeveral(t *testing.T) {
+	trash := filepath.Join(t.TempDir(), trashDir)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_ = os.Remove(trash)
+		}
+	}()
+	for range 2000 {
+		dir, err := trashFor(trash, "c")
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	<-ended
+	if _, err := trashFor(filepath.Join(t.TempDir(), "none", "none", trashDir), "c"); err != nil {
+		t.Error(err)
+	}
+}
