@@ -15,8 +15,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -123,7 +123,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer func() { <-r.turns }()
-	req = req.WithContext(ctx)
+	req, w = req.WithContext(ctx), timed{w, ctx}
 	if req.URL.Path == tokenPath {
 		r.serveToken(w, req)
 		return
@@ -173,13 +173,35 @@ func (s *shares) leave(client string) {
 	}
 }
 
-// clientOf returns the address that a request comes from.
+// clientOf returns the address that a request comes from, of IPv6 the /64, of which one machine has all.
 func clientOf(req *http.Request) string {
-	if host, _, err := net.SplitHostPort(req.RemoteAddr); err == nil {
-		return host
+	from, err := netip.ParseAddrPort(req.RemoteAddr)
+	if err != nil {
+		return req.RemoteAddr
 	}
-	return req.RemoteAddr
+	addr := from.Addr().Unmap().WithZone("")
+	if network, err := addr.Prefix(64); err == nil && addr.Is6() {
+		return network.String()
+	}
+	return addr.String()
 }
+
+// timed is the writer of a request that has a time as a whole: a listener that bounds each write may put its deadline off, for a
+// client that reads a byte now and then.
+type timed struct {
+	http.ResponseWriter
+	ctx context.Context
+}
+
+func (t timed) Write(b []byte) (int, error) {
+	if err := t.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return t.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (t timed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // takeTurn waits until less than the most requests are served; false when that takes too long.
 func (r *Registry) takeTurn(ctx context.Context) bool {
