@@ -35,12 +35,13 @@ build: assets ## bin/wheelhouse, bin/kubectl and bin/kubectl-why (links to it) a
 assets: ## the pages of a class, from TypeScript (lab-runner/classroom/web); again only when their sources have changed
 	@lab-runner/classroom/web/build.sh
 
-lab-all: ## bin/lab-all: the program lab for linux, darwin and windows, on amd64 and arm64
+lab-all: ## bin/lab-all: the programs lab and kubectl for linux, darwin and windows, on amd64 and arm64
 	@mkdir -p bin/lab-all
 	@set -e; for system in linux darwin windows; do for arch in amd64 arm64; do \
 	  suffix=; [ $$system != windows ] || suffix=.exe; \
 	  CGO_ENABLED=0 GOOS=$$system GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/lab-all/lab-$$system-$$arch$$suffix ./lab-runner/cmd/lab; \
-	  ls -l bin/lab-all/lab-$$system-$$arch$$suffix; \
+	  CGO_ENABLED=0 GOOS=$$system GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w $(KUBECTL)' -o bin/lab-all/kubectl-$$system-$$arch$$suffix ./labs/images/workbench/kubectl; \
+	  ls -l bin/lab-all/*-$$system-$$arch$$suffix; \
 	done; done
 
 setup: ## what the machine needs: Docker Engine, iptables, iproute2 (installs only what is missing)

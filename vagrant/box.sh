@@ -6,7 +6,7 @@
 #
 #   box.sh [--arch ARCH] [--out DIR] [ARCHIVE]     leaves debian12-PROVIDER-ARCH.box in DIR, and their digests
 #
-# ARCH      amd64 (libvirt and virtualbox; BIOS and UEFI) or arm64 (libvirt; UEFI); default: this machine's
+# ARCH      amd64 (libvirt, virtualbox, vmware_desktop and hyperv; BIOS and UEFI) or arm64 (libvirt; UEFI); default: this machine's
 # DIR       default: bin/box
 # ARCHIVE   as make vagrant-archive writes it; default: wheelhouse-kit.tar beside this script
 #
@@ -46,7 +46,8 @@ packages=(
   ca-certificates curl procps psmisc util-linux e2fsprogs cloud-guest-utils systemd-resolved systemd-boot-efi less iputils-ping nano vim-tiny jq zstd
 )
 case $arch in
-  amd64) packages+=(linux-image-amd64) efi=BOOTX64.EFI stub=systemd-bootx64.efi console=ttyS0 ;;
+  # Hyper-V knows the address of a machine by its daemons.
+  amd64) packages+=(linux-image-amd64 hyperv-daemons) efi=BOOTX64.EFI stub=systemd-bootx64.efi console=ttyS0 ;;
   arm64) packages+=(linux-image-arm64) efi=BOOTAA64.EFI stub=systemd-bootaa64.efi console=ttyAMA0 ;;
   *) die "--arch $arch: amd64 or arm64" ;;
 esac
@@ -212,15 +213,45 @@ libvirt() {
   pack libvirt box.img metadata.json
 }
 
+# content_id VMDK: the disk's number is drawn by lot; all disks of this box may have one.
+content_id() { perl -pi -e 's/^CID=[0-9a-f]{8}$/CID=57484545/' "$1"; }
+
 virtualbox() {
   rm -rf "$work/box"
   mkdir -p "$work/box"
   qemu-img convert -O vmdk -o subformat=streamOptimized "$1" "$work/box/box.vmdk"
-  # The disk's number is drawn by lot; all disks of this box may have one.
-  perl -pi -e 's/^CID=[0-9a-f]{8}$/CID=57484545/' "$work/box/box.vmdk"
+  content_id "$work/box/box.vmdk"
   printf '{"provider": "virtualbox", "architecture": "%s"}\n' "$arch" >"$work/box/metadata.json"
   sed "s/@CAPACITY@/$((size << 30))/" "$here/box.ovf" >"$work/box/box.ovf"
   pack virtualbox box.ovf box.vmdk metadata.json
+}
+
+vmware() {
+  rm -rf "$work/box"
+  mkdir -p "$work/box"
+  qemu-img convert -O vmdk -o subformat=monolithicSparse,adapter_type=lsilogic "$1" "$work/box/box.vmdk"
+  content_id "$work/box/box.vmdk"
+  printf '{"provider": "vmware_desktop", "architecture": "%s"}\n' "$arch" >"$work/box/metadata.json"
+  cp "$here/box.vmx" "$work/box/"
+  pack vmware_desktop box.vmdk box.vmx metadata.json
+}
+
+# footers VHD: time and number of the disk, which are drawn by lot, and the sum over them; both copies.
+footers() {
+  perl -e 'open my $f, "+<:raw", $ARGV[0] or die; for my $at (0, (-s $f) - 512) {
+    seek $f, $at, 0; read $f, my $b, 512; substr($b, 0, 8) eq "conectix" or die "no footer at $at";
+    substr($b, 24, 4) = pack "N", 0; substr($b, 64, 4) = "\0" x 4; substr($b, 68, 16) = pack "H32", "b7f6f3a81d204a6d9c4e5f0c8d6e2a10";
+    substr($b, 64, 4) = pack "N", ~unpack("%32C*", $b) & 0xffffffff; seek $f, $at, 0; print $f $b } close $f or die' "$1"
+}
+
+hyperv() {
+  rm -rf "$work/box"
+  mkdir -p "$work/box/Virtual Machines" "$work/box/Virtual Hard Disks"
+  qemu-img convert -O vpc -o subformat=dynamic,force_size=on "$1" "$work/box/Virtual Hard Disks/box.vhd"
+  footers "$work/box/Virtual Hard Disks/box.vhd"
+  printf '{"provider": "hyperv", "architecture": "%s"}\n' "$arch" >"$work/box/metadata.json"
+  cp "$here/box-hyperv.xml" "$work/box/Virtual Machines/box.xml"
+  pack hyperv "Virtual Hard Disks" "Virtual Machines" metadata.json
 }
 
 mkdir -p "$out"
@@ -258,6 +289,6 @@ disk "$work/disk.raw"
 say "packing"
 : >"$out/SHA256SUMS.new"
 libvirt "$work/disk.raw" | tee -a "$out/SHA256SUMS.new"
-[ "$arch" != amd64 ] || virtualbox "$work/disk.raw" | tee -a "$out/SHA256SUMS.new"
+[ "$arch" != amd64 ] || for provider in virtualbox vmware hyperv; do "$provider" "$work/disk.raw" | tee -a "$out/SHA256SUMS.new"; done
 mv "$out/SHA256SUMS.new" "$out/SHA256SUMS-$arch"
 say "$(du -ch "$out"/*-"$arch".box | tail -n 1 | cut -f1) in $out, in $((SECONDS - begun)) s"

@@ -3,6 +3,9 @@
 # vagrant-libvirt where it is installed; the settings of providers that are absent are taken down as given.
 #
 #   ruby providers.rb
+#
+# `ruby providers.rb qemu CPU SYSTEM...` prints instead what qemu is given on such hosts, then for each machine, and
+# `ruby providers.rb kubeconfig FILE SSH-HOST` the file as the host gets it with each provider.
 
 ENV["VAGRANT_HOME"] ||= Dir.mktmpdir if require "tmpdir"
 require "vagrant"
@@ -45,11 +48,27 @@ def given_size(provider, config)
 end
 
 env = Vagrant::Environment.new(cwd: __dir__, ui_class: Vagrant::UI::Silent)
+names = env.machine_names # the functions of the Vagrantfile are there from here on
+if ARGV.first == "kubeconfig"
+  PROVIDERS.each { |provider| puts "#{provider}:", kubeconfig(File.read(ARGV[1]), provider, ARGV[2]) }
+  exit
+end
+if ARGV.first == "qemu"
+  ARGV.drop(1).each_slice(2) do |host|
+    processor(given = Given.new, *host)
+    puts [*host, *%i[arch machine cpu net_device].map { |key| given.public_send(key) || "-" }].join(" ")
+  end
+end
 PROVIDERS.each do |provider|
-  env.machine_names.each do |name|
+  names.each do |name|
     # The provider decides nothing that a machine's box would: none is needed to look.
     config = env.vagrantfile.machine_config(name, provider, nil, nil, false)[:config]
     config.finalize!
+    if ARGV.first == "qemu"
+      next if provider != :qemu
+      puts [name, *config.vm.get_provider_config(provider).extra_qemu_args].join(" ")
+      next
+    end
     address = config.vm.networks.filter_map { |kind, options| options[:ip] if kind == :private_network }.first
     puts [provider, name, address, *given_size(provider, config.vm.get_provider_config(provider))].join(" ")
   end

@@ -20,7 +20,6 @@ stages=(
   "build-packages    features/kits/build.sh packages"
   "build-archive     features/kits/build.sh archive"
   "build-box         features/kits/build.sh box"
-  "build-again       features/kits/build.sh again"
   "vagrant-up        features/kits/vagrant.sh up"
   "vagrant-lab       features/kits/vagrant.sh lab"
   "vagrant-halt      features/kits/vagrant.sh halt"
@@ -32,6 +31,7 @@ stages=(
   "package-upgrade   features/kits/package.sh upgrade"
   "package-power     features/kits/package.sh power"
   "package-remove    features/kits/package.sh remove"
+  "again-box         features/kits/build.sh again"
 )
 
 say() { echo "kits: $*"; }
