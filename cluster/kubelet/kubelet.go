@@ -48,6 +48,8 @@ type Config struct {
 	// HostRoot is the directory with the node's disk, below which host paths
 	// lie; empty for the machine itself.
 	HostRoot string
+	// Policies isolate the pods of this node, in the same process; nil where another enforces policies, or none.
+	Policies Policies
 	// StaticPods is the directory of the manifests of static pods; empty: none.
 	StaticPods string
 	// PodCIDR is written into the Node; empty leaves it to the node controller.

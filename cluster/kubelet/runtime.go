@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/images"
 	"wheelhouse/cluster/kubelet/node"
@@ -80,4 +82,11 @@ type Network interface {
 	Missing(ctx context.Context, pod string, pid int, ip netip.Addr) (string, error)
 	// Detach releases the pod's address; an unknown pod is no error.
 	Detach(ctx context.Context, pod string) error
+}
+
+// Policies isolate pods from each other.
+type Policies interface {
+	// Starting returns when the policies hold for a pod of this node at an address that it has got, of which no container
+	// runs yet; an error if they do not when ctx ends.
+	Starting(ctx context.Context, pod *v1.Pod, ip netip.Addr) error
 }

@@ -100,7 +100,36 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 	began = time.Now()
 	err = w.attach(ctx, pod, c.Pid, netip.Addr{})
 	w.recordStep(began, err, "network attached")
+	if err == nil {
+		err = w.isolate(ctx, pod)
+	}
 	return err
+}
+
+// policyPatience is how long containers wait for the rules of network policies. Without an API server at the start of a node,
+// static pods start after it.
+const policyPatience = 20 * time.Second
+
+// isolate waits until network policies hold for the pod, whose containers then may start: what they connect to before goes on
+// later. Where the node cannot write rules its pods start without, with an event.
+func (w *worker) isolate(ctx context.Context, pod *v1.Pod) error {
+	if w.k.config.Policies == nil || pod.Spec.HostNetwork {
+		return nil
+	}
+	ip, err := netip.ParseAddr(w.podIP())
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, policyPatience)
+	defer cancel()
+	err = w.k.config.Policies.Starting(bounded, pod, ip)
+	w.recordStep(began, err, "network policies in force")
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("containers start before network policies hold for the pod", "err", err)
+		w.PodEvent(v1.EventTypeWarning, "NetworkPolicyNotEnforced", "Containers start before network policies hold for the pod: "+err.Error())
+	}
+	return ctx.Err()
 }
 
 // attach connects the sandbox to the network, and writes the files with its address.
@@ -173,7 +202,10 @@ func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 	if err := w.attach(ctx, pod, w.observed.Sandbox.Pid, ip); err != nil {
 		return fmt.Errorf("adopt the sandbox: %w", err)
 	}
-	return nil
+	if len(w.observed.Containers) > 0 { // they have been started after the policies were in force
+		return nil
+	}
+	return w.isolate(ctx, pod)
 }
 
 // dropSandboxes removes all of the pod's sandboxes and releases its address.

@@ -54,6 +54,10 @@ type Config struct {
 	Recorder  record.EventRecorder // of policies whose rules are not in force; may be nil
 	Repaired  func(what string)    // is called with what another program has removed and Run has written again; may be nil
 	Log       *slog.Logger
+
+	// Attached reports whether a pod's interface is on this node. With it policies hold from Starting until the interface
+	// is gone; nil: while the API server has the pod's address.
+	Attached func(pod types.UID) bool
 }
 
 // Enforcer keeps one node's rules. Make it with New.
@@ -65,6 +69,7 @@ type Enforcer struct {
 	slices     discoverylisters.EndpointSliceLister
 	synced     []cache.InformerSynced
 	reported   map[types.UID]string // by policy, what its last event said
+	attached   attached
 	changes    netfilter.Changes
 	ready      chan struct{}
 }
@@ -78,8 +83,10 @@ func New(cfg Config) (*Enforcer, error) {
 	policies, endpoints := cfg.Informers.Networking().V1().NetworkPolicies(), cfg.Informers.Discovery().V1().EndpointSlices()
 	e := &Enforcer{
 		cfg: cfg, policies: policies.Lister(), pods: core.Pods().Lister(), namespaces: core.Namespaces().Lister(), slices: endpoints.Lister(),
-		reported: map[types.UID]string{}, changes: netfilter.NewChanges(), ready: make(chan struct{}),
+		reported: map[types.UID]string{}, attached: attached{pods: map[types.UID]attachedPod{}}, changes: netfilter.NewChanges(), ready: make(chan struct{}),
 	}
+	e.attached.recheck = time.AfterFunc(recheck, e.changes.Notify)
+	e.attached.recheck.Stop()
 	for _, of := range []struct {
 		informer cache.SharedIndexInformer
 		same     func(old, now any) bool
@@ -192,8 +199,15 @@ func (k kernel) apply(ctx context.Context, want *Ruleset) error {
 }
 
 func (e *Enforcer) sync(ctx context.Context, k kernel) (err error) {
-	defer func(start time.Time) { synced(start, err) }(time.Now())
+	var waiting []chan<- error
+	defer func(start time.Time) {
+		synced(start, err)
+		for _, done := range waiting {
+			done <- err
+		}
+	}(time.Now())
 	snapshot, err := e.snapshot()
+	snapshot.Pods, waiting = e.begin(snapshot.Pods)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,11 @@ import (
 	v1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"wheelhouse/cluster/client"
+	"wheelhouse/cluster/kubelet/network"
 	"wheelhouse/cluster/kubelet/network/nettest"
 	"wheelhouse/cluster/netfilter"
 	"wheelhouse/cluster/wait"
@@ -28,6 +30,7 @@ import (
 // running is an Enforcer on the objects of a fake API server.
 type running struct {
 	client   *fake.Clientset
+	enforcer *Enforcer
 	stop     func()
 	repaired chan string
 }
@@ -67,14 +70,14 @@ func run(t testing.TB, c *fake.Clientset) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	factory := client.Informers(c)
 	repaired := make(chan string, 100)
-	e, err := New(Config{Informers: factory, NodeName: thisNode, Repaired: func(what string) { repaired <- what }, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	e, err := New(Config{Informers: factory, NodeName: thisNode, Repaired: func(what string) { repaired <- what }, Attached: isAttached, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(ctx.Done())
 	var done sync.WaitGroup
 	done.Go(func() { _ = e.Run(ctx) })
-	r := &running{client: c, repaired: repaired, stop: func() { cancel(); done.Wait() }}
+	r := &running{client: c, enforcer: e, repaired: repaired, stop: func() { cancel(); done.Wait() }}
 	t.Cleanup(r.stop)
 	select {
 	case <-e.Ready():
@@ -83,6 +86,8 @@ func run(t testing.TB, c *fake.Clientset) *running {
 	}
 	return r
 }
+
+func isAttached(pod types.UID) bool { return network.Attached(string(pod)) }
 
 // reaches waits until packets from one party to another's TCP port 80 arrive, or no longer do.
 func (l *lab) reaches(t testing.TB, from, to string, want bool) {

@@ -21,6 +21,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"wheelhouse/cluster/kubelet/network"
@@ -49,6 +50,7 @@ type lab struct {
 	parties    []*party
 	namespaces []*v1.Namespace
 	kernel     kernel
+	network    *network.Network
 }
 
 func newLab(t *testing.T) *lab {
@@ -62,6 +64,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pods.Cleanup() })
+	l.network = pods
 	for _, name := range []string{"x/a", "x/b", "y/a", "y/b"} {
 		ns, pod, _ := strings.Cut(name, "/")
 		p := &party{name: name, pod: labPod(ns, pod)}
@@ -105,7 +108,7 @@ func newLab(t *testing.T) *lab {
 
 // labPod has ports with names, of which http is another in the namespace y.
 func labPod(ns, name string) *v1.Pod {
-	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{"pod": name}}, Spec: v1.PodSpec{NodeName: thisNode}}
+	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, UID: types.UID(ns + "/" + name), Labels: map[string]string{"pod": name}}, Spec: v1.PodSpec{NodeName: thisNode}}
 	http := int32(80)
 	if ns == "y" {
 		http = 81

@@ -110,6 +110,9 @@ type nodeIdentity struct {
 	kubelet, proxier *client.Identity
 	shared           *client.SharedInformers
 	journal          *journal.Log // of kubelet and proxy, which the kubelet's server answers with
+
+	recorder *client.EventRecorder // of the proxy
+	policies *netpol.Enforcer      // nil where the proxy is another process
 }
 
 // part is a component of a node.
@@ -125,6 +128,8 @@ var (
 )
 
 func (p part) isNode() bool { return p.node }
+
+func (p part) isProxy() bool { return !p.node }
 
 func nodePart(use, short string, parts ...part) *cobra.Command {
 	var o nodeOptions
@@ -194,6 +199,12 @@ func (o *nodeOptions) run(ctx context.Context, parts []part, log *slog.Logger) e
 	}
 	for _, i := range []*client.Identity{id.kubelet, id.proxier} {
 		all.Go(func() error { return ended(ctx, "certificates", i.Run(ctx)) })
+	}
+	if slices.ContainsFunc(parts, part.isProxy) {
+		if err := o.enforce(&id, log); err != nil {
+			return err
+		}
+		defer flush(ctx, id.recorder)
 	}
 	for _, p := range parts {
 		all.Go(func() error { return p.run(o, ctx, id, log) })
@@ -269,10 +280,14 @@ func (o *nodeOptions) runKubelet(ctx context.Context, id nodeIdentity, log *slog
 		return err
 	}
 	serving := id.kubelet.Serving(o.name, o.address.AsSlice())
-	kept, err := o.kubelet(id.kubelet, serving, kubelet.Config{
+	cfg := kubelet.Config{
 		Client: cs, Runtime: mirrored, Network: pods, Annotations: annotations, Recorder: recorder, Journal: id.journal, Log: log.With("component", "kubelet"),
 		EndpointSlices: id.shared.Discovery().V1().EndpointSlices().Lister(),
-	})
+	}
+	if id.policies != nil {
+		cfg.Policies = id.policies
+	}
+	kept, err := o.kubelet(id.kubelet, serving, cfg)
 	if err != nil {
 		return err
 	}
@@ -337,14 +352,22 @@ func (o *nodeOptions) repairedBy(recorder record.EventRecorder, component string
 	}
 }
 
-func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
+// enforce makes what enforces network policies: the proxy runs it, and the kubelet of the same process waits for it.
+func (o *nodeOptions) enforce(id *nodeIdentity, log *slog.Logger) error {
 	cs, err := kubernetes.NewForConfig(client.As(id.proxier.Config, client.Proxy))
 	if err != nil {
 		return err
 	}
-	recorder := client.NodeRecorder(cs, "kube-proxy", o.name)
-	defer flush(ctx, recorder)
-	repaired := o.repairedBy(recorder, "the proxy")
+	id.recorder = client.NodeRecorder(cs, "kube-proxy", o.name)
+	id.policies, err = netpol.New(netpol.Config{
+		Informers: id.shared, NodeName: o.name, Recorder: id.recorder, Repaired: o.repairedBy(id.recorder, "the proxy"), Log: log.With("component", "network-policies"),
+		Attached: func(pod types.UID) bool { return network.Attached(string(pod)) },
+	})
+	return err
+}
+
+func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.Logger) error {
+	recorder, repaired := id.recorder, o.repairedBy(id.recorder, "the proxy")
 	p, err := proxy.New(proxy.Config{
 		Informers: id.shared, NodeName: o.name, ClusterCIDR: o.clusterCIDR.String(), ServiceCIDR: o.serviceCIDR.String(),
 		Recorder: recorder, Repaired: repaired, Journal: id.journal, Log: log.With("component", "proxy"),
@@ -358,14 +381,10 @@ func (o *nodeOptions) runProxy(ctx context.Context, id nodeIdentity, log *slog.L
 	if err != nil {
 		return err
 	}
-	policies, err := netpol.New(netpol.Config{Informers: id.shared, NodeName: o.name, Recorder: recorder, Repaired: repaired, Log: log.With("component", "network-policies")})
-	if err != nil {
-		return err
-	}
 	id.shared.Start(ctx.Done())
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return ended(ctx, "proxy", p.Run(ctx)) })
-	all.Go(func() error { return ended(ctx, "network policies", policies.Run(ctx)) })
+	all.Go(func() error { return ended(ctx, "network policies", id.policies.Run(ctx)) })
 	all.Go(func() error { return ended(ctx, "load balancers", balancers.Run(ctx)) })
 	return all.Wait()
 }

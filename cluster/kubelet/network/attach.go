@@ -53,6 +53,12 @@ func (n *Network) Attach(ctx context.Context, pod string, pid int, ip netip.Addr
 	return ip, nil
 }
 
+// Attached reports whether the interface of a pod, by its uid, is on this node.
+func Attached(pod string) bool {
+	_, err := netlink.LinkByName(linkName(pod))
+	return !isGone(err)
+}
+
 // Detach removes the pod's interface, if it still exists, and frees its address.
 func (n *Network) Detach(_ context.Context, pod string) error {
 	l, err := netlink.LinkByName(linkName(pod))
