@@ -46,7 +46,7 @@ packages=(
   ca-certificates curl procps psmisc util-linux e2fsprogs cloud-guest-utils systemd-resolved systemd-boot-efi less iputils-ping nano vim-tiny jq zstd
 )
 case $arch in
-  # Hyper-V knows the address of a machine by its daemons.
+  # From these daemons Hyper-V has the address of a machine.
   amd64) packages+=(linux-image-amd64 hyperv-daemons) efi=BOOTX64.EFI stub=systemd-bootx64.efi console=ttyS0 ;;
   arm64) packages+=(linux-image-arm64) efi=BOOTAA64.EFI stub=systemd-bootaa64.efi console=ttyAMA0 ;;
   *) die "--arch $arch: amd64 or arm64" ;;
