@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"wheelhouse/cluster/api/podfacts"
+	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/podstatus"
@@ -26,7 +27,8 @@ type observed struct {
 	podstatus.Observed
 	backoff map[string]*backoff // by container name
 
-	size resize.State
+	size   resize.State
+	limits cgroup.Kept // of the groups of containers, by their ids
 }
 
 // step is what to do next for a pod.

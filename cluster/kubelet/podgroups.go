@@ -2,10 +2,12 @@ package kubelet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -16,6 +18,7 @@ import (
 	"wheelhouse/cluster/api/podfacts"
 	"wheelhouse/cluster/kubelet/cgroup"
 	"wheelhouse/cluster/kubelet/containerspec"
+	"wheelhouse/cluster/kubelet/cri"
 	"wheelhouse/cluster/kubelet/podspec"
 )
 
@@ -82,6 +85,44 @@ func (w *worker) limitGroups(ctx context.Context, pod *v1.Pod, pid int) (changed
 		w.published.setGroup(group)
 	}
 	return changed, err
+}
+
+// repairContainerLimits gives the groups of running containers the limits back that the runtime has set, and returns what had others.
+// What a container's process has made below its group is its own.
+func (w *worker) repairContainerLimits(context.Context, *v1.Pod, int) (string, error) {
+	if size := &w.observed.size; size.Began != 0 || len(size.Changes(&w.observed.Observed)) > 0 {
+		return "", nil // they are being changed
+	}
+	running := map[string]bool{}
+	var changed []string
+	var errs []error
+	for name := range w.observed.Containers {
+		c := w.observed.Current(name)
+		if c == nil || c.State != cri.Running || c.Pid == 0 {
+			continue
+		}
+		running[c.ID] = true
+		group, err := cgroup.Of(c.Pid)
+		if err != nil || !strings.Contains(path.Base(group), c.ID) {
+			continue // it has ended
+		}
+		size, err := json.Marshal(w.observed.size.Actual[name]) // which a resize changes, and no other program
+		if err != nil {
+			return "", err
+		}
+		restored, err := w.observed.limits.Restore(w.k.groups, c.ID, group, string(size))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("limits of container %s: %w", name, err))
+		} else if restored {
+			changed = append(changed, name)
+		}
+	}
+	w.observed.limits.Retain(running)
+	if len(changed) == 0 {
+		return "", errors.Join(errs...)
+	}
+	slices.Sort(changed)
+	return "the limits of containers (" + strings.Join(changed, ", ") + ")", errors.Join(errs...)
 }
 
 // limitGroup sets the limits of the pod's group and of those above it, and reports whether the

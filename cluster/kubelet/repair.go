@@ -70,8 +70,8 @@ func (w *worker) repairable() bool {
 	return s != nil && s.State == cri.Running && w.adopted == s.ID
 }
 
-// repairPod makes again what another program has removed of the pod: its network, the limits of its control group, its
-// files, its volumes. Each has an event. What containers may write to, such as the content of /etc/hosts, stays as it is.
+// repairPod makes again what another program has removed of the pod: its network, the limits of its control group and of its
+// containers', its files, its volumes. Each has an event. What containers may write to, such as the content of /etc/hosts, stays as it is.
 func (w *worker) repairPod(ctx context.Context, pod *v1.Pod) error {
 	w.repaired = time.Now()
 	s := w.observed.Sandbox
@@ -84,7 +84,8 @@ func (w *worker) repairPod(ctx context.Context, pod *v1.Pod) error {
 		s.Pid = c.Pid
 	}
 	var errs []error
-	for _, part := range []func(context.Context, *v1.Pod, int) (string, error){w.repairNetwork, w.repairLimits, w.repairFiles, w.repairVolumes} {
+	parts := []func(context.Context, *v1.Pod, int) (string, error){w.repairNetwork, w.repairLimits, w.repairContainerLimits, w.repairFiles, w.repairVolumes}
+	for _, part := range parts {
 		what, err := part(ctx, pod, s.Pid)
 		if err != nil && ctx.Err() == nil {
 			errs = append(errs, fmt.Errorf("repair the pod: %w", err))

@@ -66,6 +66,27 @@ func TestRepair(t *testing.T) {
 		t.Fatal(err)
 	}
 	repaired("the limits of the control group")
+	n.wait("mended", "Ready", isReady)
+	for _, c := range all {
+		if c.Name != "main" {
+			continue
+		}
+		own, err := cgroup.Of(c.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept cgroup.Kept
+		if _, err := kept.Restore(groups, c.ID, own, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := groups.Limit(t.Context(), own, cgroup.Limits{CPUShares: 777, Pids: 99}); err != nil {
+			t.Fatal(err)
+		}
+		repaired("the limits of containers (main)")
+		if changed, err := kept.Restore(groups, c.ID, own, ""); changed || err != nil {
+			t.Errorf("the limits of the container are others than before: %v", err)
+		}
+	}
 
 	if err := os.RemoveAll(filepath.Join(dir, "etc")); err != nil {
 		t.Fatal(err)
