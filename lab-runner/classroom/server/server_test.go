@@ -426,7 +426,7 @@ func bodiesInTime(c *class) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.WriteString(conn, "POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Wheelhouse: 1\r\nContent-Length: 10\r\n\r\n{"); err != nil {
 		c.Fatal(err)
