@@ -16,4 +16,8 @@ func TestMountArguments(t *testing.T) {
 	if said := strings.Join(args, " "); err != nil || !strings.HasSuffix(said, " -- 127.0.0.1:/x /dir") {
 		t.Errorf("%s, %v", said, err)
 	}
+	args, err = nfsMount(t.Context(), &v1.NFSVolumeSource{Server: "127.0.0.1", Path: "/x", ReadOnly: true}, []string{"soft"}, "/dir")
+	if said := strings.Join(args, " "); err != nil || !strings.Contains(said, "soft,ro") {
+		t.Errorf("read-only: %s, %v", said, err)
+	}
 }

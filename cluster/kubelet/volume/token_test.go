@@ -1,8 +1,11 @@
 package volume
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // A token of an hour is renewed after 48 minutes, sooner where a clock was set, and not all the time where clocks differ.
@@ -30,6 +33,16 @@ func TestTokenIsFresh(t *testing.T) {
 		have := token{issued: start.Add(c.ahead), got: start, life: hour}
 		if got := have.fresh(start.Add(c.age+c.set), c.age); got != c.want {
 			t.Errorf("%s: fresh %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// A token is for the audience that its volume names, else for the API server.
+func TestTokenRequest(t *testing.T) {
+	for audience, want := range map[string][]string{"": nil, "vault": {"vault"}} {
+		r := tokenRequest(&v1.Pod{}, &v1.ServiceAccountTokenProjection{Audience: audience, ExpirationSeconds: new(int64(600)), Path: "token"})
+		if !slices.Equal(r.Spec.Audiences, want) || *r.Spec.ExpirationSeconds != 600 {
+			t.Errorf("%q: %+v", audience, r.Spec)
 		}
 	}
 }
