@@ -45,12 +45,8 @@ func (e *events) flush() error {
 	return e.out.Flush()
 }
 
-// beat writes a comment, so that a client that is gone is noticed.
-func (e *events) beat() error {
-	_ = e.out.SetWriteDeadline(time.Now().Add(writeTime))
-	_, err := fmt.Fprint(e.w, ": \n\n")
-	return err
-}
+// beat writes an event without content, so that a client that is gone is noticed, and a page notices a server that is.
+func (e *events) beat() error { return e.write("beat", []byte("{}")) }
 
 // live is the learner's event stream: at first the whole state, then each change.
 func (s *Server) live(w http.ResponseWriter, r *http.Request, v visit) {

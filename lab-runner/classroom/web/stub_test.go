@@ -252,8 +252,9 @@ func (s *stub) stream(w http.ResponseWriter, r *http.Request, write func(event f
 		delete(s.streams, r)
 		s.lock.Unlock()
 	}()
-	looks := time.NewTicker(50 * time.Millisecond)
+	looks, beat := time.NewTicker(50*time.Millisecond), time.NewTicker(10*time.Second)
 	defer looks.Stop()
+	defer beat.Stop()
 	for {
 		s.lock.Lock()
 		changed := s.changed
@@ -268,6 +269,8 @@ func (s *stub) stream(w http.ResponseWriter, r *http.Request, write func(event f
 		select {
 		case <-changed:
 		case <-looks.C:
+		case <-beat.C:
+			fmt.Fprint(w, "event: beat\ndata: {}\n\n")
 		case <-cut:
 			return
 		case <-r.Context().Done():

@@ -13,22 +13,30 @@ export class Refused extends Error {
   }
 }
 
+// Broken is a request that a broken connection has ended.
+class Broken extends Refused {}
+
 export const address = (path: string): string => new URL(path, document.baseURI).href;
 
 // The server's clock minus this machine's, in milliseconds: machines without a network have no common time.
 let ahead = 0;
 export const now = (): number => Date.now() + ahead;
 
-const patience = 60_000; // ms; what is slower shows its progress by events
+const patience = 60_000; // ms
+
+// What the board does for all learners, and what a desk does with a lab, takes longer on a busy machine: the server has the bound.
+export const longest = 31 * 60_000; // ms
+export const forLabs = 11 * 60_000; // ms
 
 export async function get(path: string): Promise<unknown> {
-  return ask(path, {});
+  return ask(path, {}, patience);
 }
 
 // post sends a change. The header shows the server that a script of its own page has sent it.
 // again says that the change has the same effect when it is sent twice: it is sent again when no answer came. A browser
 // breaks off its requests when an interface of its machine comes or goes, as they do on a machine with a cluster.
-export async function post(path: string, body: Json, again = false): Promise<unknown> {
+// What was not answered in time is not: it may still be under way.
+export async function post(path: string, body: Json, again = false, time = patience): Promise<unknown> {
   const options: RequestInit = {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Wheelhouse": "1" },
@@ -36,20 +44,21 @@ export async function post(path: string, body: Json, again = false): Promise<unk
   };
   for (let left = again ? 5 : 0; ; left--) {
     try {
-      return await ask(path, options);
+      return await ask(path, options, time);
     } catch (err) {
-      if (left === 0 || !(err instanceof Refused) || err.status !== 0) throw err;
+      if (left === 0 || !(err instanceof Broken)) throw err;
     }
     await new Promise((wake) => setTimeout(wake, 1500 / left)); // 0.3 s at first, then longer
   }
 }
 
-async function ask(path: string, options: RequestInit): Promise<unknown> {
+async function ask(path: string, options: RequestInit, time: number): Promise<unknown> {
   let answer: Response;
   try {
-    answer = await fetch(address(path), { ...options, credentials: "same-origin", signal: AbortSignal.timeout(patience) });
-  } catch {
-    throw new Refused(0, t("error.unreachable"));
+    answer = await fetch(address(path), { ...options, credentials: "same-origin", signal: AbortSignal.timeout(time) });
+  } catch (err) {
+    if (err instanceof Error && err.name === "TimeoutError") throw new Refused(0, t("error.unreachable"));
+    throw new Broken(0, t("error.unreachable"));
   }
   const at = Date.parse(answer.headers.get("Date") ?? "");
   if (!Number.isNaN(at)) {

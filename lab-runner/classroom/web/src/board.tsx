@@ -1,7 +1,7 @@
 // The instructor's board: where each learner is, what is red, who asked for help.
 import { render } from "preact";
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import { get, message, post, Refused } from "./api";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, longest, message, post, Refused } from "./api";
 import { Actions } from "./board/actions";
 import { Login } from "./board/login";
 import { board, filters, order, passes, type Board, type Filter, type Row } from "./board/state";
@@ -10,6 +10,7 @@ import { Watch } from "./board/watch";
 import { load, many, t } from "./i18n";
 import { kept, keep } from "./kept";
 import { Live, type LiveState } from "./live";
+import { Retry } from "./retry";
 import { lab, type Lab } from "./page";
 import { Language, Notice, Timer } from "./parts";
 import { line, list, object, oneOf } from "./safe";
@@ -22,14 +23,25 @@ function Instructor() {
     try {
       setState(board(await get("api/board")));
       setSays("");
+      setAsked(true);
+      retry.current?.succeeded();
     } catch (err) {
-      setState(null);
-      if (!(err instanceof Refused && err.status === 401)) setSays(message(err));
+      if (err instanceof Refused && err.status === 401) {
+        setState(null);
+        setAsked(true);
+      } else {
+        setSays(message(err)); // the board stays: its password is used up
+        retry.current?.later();
+      }
     }
-    setAsked(true);
   }, []);
-  useEffect(() => void load(), []);
-  if (!asked) return <p class="quiet pad">{t("loading")}</p>;
+  const retry = useRef<Retry | null>(null);
+  useEffect(() => {
+    retry.current = new Retry(() => void load());
+    void load();
+    return () => retry.current?.stop();
+  }, []);
+  if (!asked) return <p class="quiet pad" role="status">{says || t("loading")}</p>;
   if (!state) return <Login key={says} says={says} done={() => void load()} />;
   return <Room board={state} change={setState} reload={load} />;
 }
@@ -64,7 +76,7 @@ function Room({ board: b, change, reload }: { board: Board; change: (b: Board) =
 
   const send = async (path: string, body: Record<string, unknown>, done: string): Promise<void> => {
     try {
-      const answer = object(await post(path, body));
+      const answer = object(await post(path, body, false, longest));
       const failed = list(answer["failed"], (f) => `${b.learners.find((r) => r.id === object(f)["id"])?.name ?? "?"}: ${line(object(f)["error"])}`);
       const code = line(answer["code"]);
       if (failed.length) setNotice({ text: t("board.failed", { n: failed.length }) + " " + failed.slice(0, 5).join("; "), failed: true });

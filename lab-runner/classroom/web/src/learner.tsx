@@ -1,7 +1,7 @@
 // The learner's page: join, the list of labs, a lab beside a terminal.
 import { render } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { get, message, post, Refused } from "./api";
+import { forLabs, get, message, post, Refused } from "./api";
 import { load, t } from "./i18n";
 import { Banners } from "./learner/banners";
 import { Head } from "./learner/head";
@@ -10,10 +10,12 @@ import { LabPage } from "./learner/lab";
 import { Labs } from "./learner/labs";
 import { keep } from "./kept";
 import { Live, type LiveState } from "./live";
+import { Retry } from "./retry";
 import * as page from "./page";
 import { Notice } from "./parts";
 import { flag, line, list, object, plain } from "./safe";
 
+const long = ["start", "solve", "reset", "goto", "next", "check", "stop"]; // what a desk may take minutes for
 const mostOutput = 64 * 1024; // characters of output that are kept
 
 export interface Desk {
@@ -26,19 +28,30 @@ function Learner() {
   const [joinSays, setJoinSays] = useState("");
   // The server has a hash of it only: it is shown until this tab is closed.
   const [returnCode, setReturnCode] = useState("");
-  const [asked, setAsked] = useState(false); // whether this browser is known was asked
+  const [asked, setAsked] = useState(false); // whether this browser is known was answered
   const load = useCallback(async () => {
     try {
       setMe(page.me(await get("api/me")));
       setJoinSays("");
+      setAsked(true);
+      retry.current?.succeeded();
     } catch (err) {
-      setMe(null);
-      if (!(err instanceof Refused && err.status === 401)) setJoinSays(message(err));
+      if (err instanceof Refused && err.status === 401) {
+        setMe(null);
+        setAsked(true);
+      } else {
+        setJoinSays(message(err)); // who the learner is, is not known: no form to join as another
+        retry.current?.later();
+      }
     }
-    setAsked(true);
   }, []);
-  useEffect(() => void load(), []);
-  if (!asked) return <p class="quiet pad">{t("loading")}</p>;
+  const retry = useRef<Retry | null>(null);
+  useEffect(() => {
+    retry.current = new Retry(() => void load());
+    void load();
+    return () => retry.current?.stop();
+  }, []);
+  if (!asked) return <p class="quiet pad" role="status">{joinSays || t("loading")}</p>;
   if (!me) {
     return (
       <Join
@@ -128,7 +141,7 @@ function Room({ me, setMe, reload, newReturnCode }: RoomProps) {
     say("");
     if (["solve", "reset", "goto"].includes(body.do)) setOutput("");
     try {
-      return await post("api/desk", { lab: view?.lab, step: view?.step, ...body }, !["next", "back", "hint"].includes(body.do));
+      return await post("api/desk", { lab: view?.lab, step: view?.step, ...body }, !["next", "back", "hint"].includes(body.do), long.includes(body.do) ? forLabs : undefined);
     } catch (err) {
       say(message(err), true);
       return undefined;

@@ -3,10 +3,13 @@
 import { address } from "./api";
 import { Retry } from "./retry";
 
+const silence = 40_000; // ms; the server writes an event each 15 s
+
 export type LiveState = "connecting" | "open" | "lost";
 
 export class Live {
   private source: EventSource | null = null;
+  private quiet: number | undefined; // the end of a connection on which nothing comes
   private readonly retry = new Retry(() => this.connect());
 
   // handlers are called with the data of the events of their name. state is called when the connection changes.
@@ -21,6 +24,7 @@ export class Live {
 
   stop(): void {
     this.retry.stop();
+    clearTimeout(this.quiet);
     this.source?.close();
     this.source = null;
   }
@@ -28,18 +32,27 @@ export class Live {
   private connect(): void {
     this.source?.close();
     const source = (this.source = new EventSource(address(this.path)));
-    source.onopen = () => {
-      this.retry.succeeded();
-      this.state("open");
+    const heard = (): void => {
+      clearTimeout(this.quiet);
+      this.quiet = window.setTimeout(lost, silence);
     };
-    source.onerror = () => {
+    const lost = (): void => {
       if (source !== this.source) return;
+      clearTimeout(this.quiet);
       source.close();
       this.retry.later();
       this.state("lost");
     };
+    source.addEventListener("beat", heard);
+    source.onopen = () => {
+      heard();
+      this.retry.succeeded();
+      this.state("open");
+    };
+    source.onerror = lost;
     for (const [name, handle] of Object.entries(this.handlers)) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
+        if (source === this.source) heard();
         let data: unknown;
         try {
           data = JSON.parse(event.data);

@@ -244,6 +244,36 @@ test("a request that a browser breaks off is sent again", async () => {
   await clean(p);
 });
 
+test("a page whose server is not reached has no form to join, and goes on when it is", async () => {
+  const p = await someone();
+  await join(p, "Ada Away");
+  await p.route("**/api/me", (r) => r.abort("internetdisconnected"));
+  await p.reload();
+  await p.getByText("The server cannot be reached").waitFor();
+  assert.equal(await p.getByLabel("Your name").count(), 0);
+  await p.unroute("**/api/me");
+  await p.getByRole("button", { name: "Notes that stay" }).waitFor();
+  const other = await someone();
+  await other.goto(page + "#code=%");
+  await other.getByLabel("Code of the room").waitFor();
+  await clean(other);
+});
+
+test("a server that says nothing any more is noticed", async () => {
+  const p = await someone();
+  await p.clock.install();
+  await join(p, "Ada Quiet");
+  await p.getByRole("button", { name: "Notes that stay" }).waitFor();
+  const lost = p.locator(".live.lost");
+  await p.clock.runFor(2_000);
+  assert.equal(await lost.count(), 0);
+  await p.route("**/api/live", (r) => r.abort("internetdisconnected")); // a new connection; the one that is open says nothing
+  await until("the page is lost", async () => {
+    await p.clock.runFor(45_000);
+    return lost.count();
+  }, (n) => n > 0);
+});
+
 test("two learners have different screens", async () => {
   const [a, b] = [await someone(), await someone()];
   for (const [p, name] of [[a, "Anna"], [b, "Ben"]]) {

@@ -7,7 +7,13 @@ import { Language } from "../parts";
 import { line, object } from "../safe";
 
 // The address of the QR code has the code behind "#", which browsers do not send.
-const codeOfAddress = (): string => decodeURIComponent(/^#code=([\w%-]{1,40})$/.exec(location.hash)?.[1] ?? "");
+function codeOfAddress(): string {
+  try {
+    return decodeURIComponent(/^#code=([\w%-]{1,40})$/.exec(location.hash)?.[1] ?? "");
+  } catch {
+    return ""; // a percent sign that begins no character
+  }
+}
 
 export function Join({ joined, says }: { joined: (returnCode: string) => void; says: string }) {
   const [code, setCode] = useState(codeOfAddress() || (kept("join.code", "session") ?? ""));
