@@ -65,8 +65,10 @@ func TestCablesOfQemu(t *testing.T) {
 	var want strings.Builder
 	args := []string{"providers.rb", "qemu"}
 	for _, host := range []struct{ cpu, system, given string }{
-		{"arm64", "darwin23", "aarch64 - - -"}, {"x86_64", "darwin23", "x86_64 q35,accel=hvf host virtio-net-pci"},
-		{"x86_64", "mingw32", "x86_64 q35,accel=whpx host virtio-net-pci"}, {"x86_64", "freebsd14", "x86_64 q35,accel=tcg max virtio-net-pci"},
+		{"arm64", "darwin23", "aarch64 - - -"},
+		{"x86_64", "darwin23", "x86_64 q35,accel=hvf host virtio-net-pci"},
+		{"x86_64", "mingw32", "x86_64 q35,accel=whpx host virtio-net-pci"},
+		{"x86_64", "freebsd14", "x86_64 q35,accel=tcg max virtio-net-pci"},
 	} {
 		args = append(args, host.cpu, host.system)
 		fmt.Fprintln(&want, host.cpu, host.system, host.given)
