@@ -41,7 +41,7 @@ type Config struct {
 	Network  Network
 	Recorder record.EventRecorder
 
-	// EndpointSlices tell when the endpoints of a pod that terminates are withdrawn; nil: its containers get SIGTERM
+	// EndpointSlices show which endpoints of a pod that terminates are withdrawn; nil: its containers get SIGTERM
 	// after a fixed time.
 	EndpointSlices discoverylisters.EndpointSliceLister
 

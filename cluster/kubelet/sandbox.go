@@ -106,9 +106,9 @@ func (w *worker) startSandbox(ctx context.Context, pod *v1.Pod, id string) error
 	return err
 }
 
-// policyPatience is how long containers wait for the rules of network policies. Without an API server at the start of a node,
+// policyTimeout is how long containers wait for the rules of network policies. Without an API server at the start of a node,
 // static pods start after it.
-const policyPatience = 20 * time.Second
+const policyTimeout = 20 * time.Second
 
 // isolate waits until network policies hold for the pod, whose containers then may start: what they connect to before goes on
 // later. Where the node cannot write rules its pods start without, with an event.
@@ -121,7 +121,7 @@ func (w *worker) isolate(ctx context.Context, pod *v1.Pod) error {
 		return err
 	}
 	began := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, policyPatience)
+	bounded, cancel := context.WithTimeout(ctx, policyTimeout)
 	defer cancel()
 	err = w.k.config.Policies.Starting(bounded, pod, ip)
 	w.recordStep(began, err, "network policies in force")
@@ -202,8 +202,10 @@ func (w *worker) adoptSandbox(ctx context.Context, pod *v1.Pod) error {
 	if err := w.attach(ctx, pod, w.observed.Sandbox.Pid, ip); err != nil {
 		return fmt.Errorf("adopt the sandbox: %w", err)
 	}
-	if len(w.observed.Containers) > 0 { // they have been started after the policies were in force
-		return nil
+	for _, list := range w.observed.Containers {
+		if slices.ContainsFunc(list, func(c cri.Container) bool { return c.State != cri.Created }) {
+			return nil // it was started after the policies were in force
+		}
 	}
 	return w.isolate(ctx, pod)
 }

@@ -185,7 +185,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.ContainerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	withdrawal := withdrawalOf(pod, w.k.informers.Services(), w.k.config.EndpointSlices, left)
+	withdrawn := withdrawalOf(pod, w.k.informers.Services(), w.k.config.EndpointSlices, left).begin(ctx)
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
@@ -196,7 +196,9 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 		}
 		left = max(left-time.Since(start), minimumGrace)
 	}
-	left -= withdrawal.await(ctx)
+	start := time.Now()
+	<-withdrawn
+	left -= time.Since(start)
 	if len(k.after) > 0 && left > 0 {
 		start := time.Now()
 		awaitTurn(ctx, k.after, left)

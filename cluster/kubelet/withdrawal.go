@@ -18,7 +18,7 @@ const (
 	// where machines are not busy: by the API server to the endpoints, from there to each proxy,
 	// and into its kernel.
 	endpointPropagation = 500 * time.Millisecond
-	withdrawalPeriod    = 20 * time.Millisecond // between two looks at a pod's endpoints
+	withdrawalPeriod    = 50 * time.Millisecond // between two looks at a pod's endpoints
 )
 
 // withdrawal is what a container of a deleted pod waits for before SIGTERM: a program that closes
@@ -46,14 +46,24 @@ func withdrawalOf(pod *v1.Pod, services []*v1.Service, endpoints listers.Endpoin
 	return w
 }
 
-// await returns how long it waited: until all endpoints of the pod are seen to terminate, and
+// begin returns what is closed when the containers may get SIGTERM: their preStop hooks run meanwhile.
+func (w *withdrawal) begin(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	if len(w.services) == 0 {
+		close(done)
+		return done
+	}
+	go func() { // ends with ctx, or at the limit
+		defer close(done)
+		w.await(ctx)
+	}()
+	return done
+}
+
+// await waits until all endpoints of the pod are seen to terminate, and
 // then as long as that took once more, as the nodes' proxies see it no later than this node and
 // have their rules to write. It is endpointPropagation at least.
-func (w *withdrawal) await(ctx context.Context) time.Duration {
-	start := time.Now()
-	if len(w.services) == 0 {
-		return 0
-	}
+func (w *withdrawal) await(ctx context.Context) {
 	for w.endpoints != nil && w.serving() && time.Now().Before(w.limit) && ctx.Err() == nil {
 		waitFor(ctx, withdrawalPeriod)
 	}
@@ -62,7 +72,6 @@ func (w *withdrawal) await(ctx context.Context) time.Duration {
 		end = w.limit
 	}
 	waitFor(ctx, time.Until(end))
-	return time.Since(start)
 }
 
 // serving reports whether an endpoint of the pod is not marked as terminating.

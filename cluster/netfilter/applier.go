@@ -73,7 +73,9 @@ func (a *Applier) ApplyParts(ctx context.Context, want TableParts) error {
 	if full {
 		a.others = nil
 		if differing, err := a.differing(); err == nil && len(differing) == 0 {
-			_, _ = a.looks.differing(a.applied) // what could not be read is read by the next look
+			if changed, _ := a.looks.differing(a.applied); len(changed) > 0 {
+				a.looks.restart(a.applied) // the next look finds them again; what could not be read it reads
+			}
 		}
 	}
 	return nil

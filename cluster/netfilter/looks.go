@@ -9,7 +9,7 @@ import (
 // mostLooking is how long one look at contents takes at most; the next continues. It is time for more than a thousand chains.
 const mostLooking = 100 * time.Millisecond
 
-// looks remember the contents of chains as the first look at them found them after they were written.
+// looks have the contents of chains as the first look at them found them after they were written.
 //
 // looks are not safe for concurrent use.
 type looks struct {
@@ -19,9 +19,12 @@ type looks struct {
 	next int                          // which comes next
 }
 
-// written removes the contents of the chains that turning have into want has written or removed, and has all be looked at.
+// restart makes the next look begin with all parts.
+func (l *looks) restart(applied TableParts) { l.at, l.left = 0, applied.len() }
+
+// written removes the contents of the chains that turning have into want has written or removed; all are to be looked at.
 func (l *looks) written(have, want TableParts) {
-	l.at, l.left = 0, want.len()
+	l.restart(want)
 	for table, sums := range l.sums {
 		gone, added := have[table].Without(want[table]).Chains(), want[table].Without(have[table]).Chains()
 		for chain, text := range gone {
@@ -32,7 +35,7 @@ func (l *looks) written(have, want TableParts) {
 	}
 }
 
-// differing returns, by table, the chains that have other rules than when they were looked at first. A look takes mostLooking at most,
+// differing returns, by table, the chains that have other rules than when they were looked at first, with an error those found before it. A look takes mostLooking at most,
 // and continues after the parts that were looked at last. Where no rule of the machine has changed since all
 // were looked at, it reads nothing.
 func (l *looks) differing(applied TableParts) (map[string]map[string]string, error) {
@@ -54,7 +57,7 @@ func (l *looks) differing(applied TableParts) (map[string]map[string]string, err
 		for chain := range part.Chains {
 			found, err := reader.read(table, chain)
 			if err != nil {
-				return nil, err
+				return all, err
 			}
 			if l.differs(table, chain, found.sum) {
 				if all[table] == nil {

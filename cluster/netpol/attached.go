@@ -20,10 +20,12 @@ const recheck = time.Second
 // attached are this node's pods as the node has them. The API server has a pod's address after its containers have started,
 // and a pod that is deleted by force, or that has just terminated, is gone there before its interface is.
 type attached struct {
-	mu      sync.Mutex
-	pods    map[types.UID]attachedPod
-	waiting []chan<- error // for the end of a synchronization that begins after now
-	recheck *time.Timer    // of the next synchronization while pods are known by their interface alone
+	mu       sync.Mutex
+	pods     map[types.UID]attachedPod
+	waiting  []chan<- error // for the end of a synchronization that begins after now
+	recheck  *time.Timer    // of the next synchronization while pods are known by their interface alone
+	failures int            // synchronizations since the last success
+	failure  error          // of the last of them
 }
 
 // attachedPod is a pod of this node with its address.
@@ -33,7 +35,8 @@ type attachedPod struct {
 }
 
 // Starting makes the policies hold for the address of a pod of this node before its containers start. It returns nil when rules with it
-// are written, or at once where no policy selects the pod. It returns an error if they are not written before ctx ends.
+// are written, or at once where no policy selects the pod. It returns an error if they are not written before ctx ends, or
+// cannot be written on this node.
 func (e *Enforcer) Starting(ctx context.Context, pod *v1.Pod, ip netip.Addr) error {
 	if e.cfg.Attached == nil {
 		return nil
@@ -45,6 +48,9 @@ func (e *Enforcer) Starting(ctx context.Context, pod *v1.Pod, ip netip.Addr) err
 		if selected, err := e.selects(pod); err != nil || !selected {
 			return err
 		}
+		if err := e.cannot(); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), failed)
@@ -53,8 +59,45 @@ func (e *Enforcer) Starting(ctx context.Context, pod *v1.Pod, ip netip.Addr) err
 				return nil
 			}
 			done = e.attach(pod, ip) // for the next attempt of Run
+		case <-time.After(retry): // it may have begun before that
+			e.changes.Notify()
 		}
 	}
+}
+
+// end passes the result of a synchronization on to those that have waited for it.
+func (e *Enforcer) end(waiting []chan<- error, err error) {
+	a := &e.attached
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failure = err; err == nil {
+		a.failures = 0
+	} else {
+		a.failures++
+	}
+	for _, done := range waiting {
+		done <- err
+	}
+}
+
+// failuresOfNode is after how many synchronizations without success a node counts as one that cannot enforce policies, such as
+// one whose kernel has no sets: nothing waits for it.
+const failuresOfNode = 2
+
+// cannot returns why the node cannot enforce policies, nil if it can or has not tried often enough.
+func (e *Enforcer) cannot() error {
+	select {
+	case <-e.ready:
+		return nil
+	default:
+	}
+	a := &e.attached
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failures < failuresOfNode {
+		return nil
+	}
+	return a.failure
 }
 
 // attach records a pod that starts, and returns what gets the result of a synchronization that begins after now.
@@ -97,23 +140,24 @@ func (e *Enforcer) begin(stored []*v1.Pod) (pods []*v1.Pod, waiting []chan<- err
 	if e.cfg.Attached == nil {
 		return stored, waiting
 	}
-	seen, held := map[types.UID]bool{}, false
+	seen, addresses, held := map[types.UID]bool{}, map[string]bool{}, false
 	for _, pod := range stored {
 		if pod.Spec.NodeName == e.cfg.NodeName {
 			seen[pod.UID] = true
 			now := e.asAttached(pod)
 			held = held || now != pod
 			pod = now
+			addresses[pod.Status.PodIP] = true
 		}
 		pods = append(pods, pod)
 	}
 	for uid, have := range a.pods {
 		switch {
 		case seen[uid]:
-		case e.cfg.Attached(uid):
-			pods, held = append(pods, have.pod), true
-		default:
+		case !e.cfg.Attached(uid):
 			delete(a.pods, uid)
+		case !addresses[have.pod.Status.PodIP]: // else a static pod, whose mirror has another uid
+			pods, held = append(pods, have.pod), true
 		}
 	}
 	if held {

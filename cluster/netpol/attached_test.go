@@ -13,8 +13,11 @@ import (
 	"github.com/vishvananda/netlink"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 
 	"wheelhouse/cluster/kubelet/network/nettest"
+	"wheelhouse/cluster/netfilter"
 	"wheelhouse/cluster/wait"
 )
 
@@ -72,6 +75,57 @@ func TestStarting(t *testing.T) {
 	}
 	if err := r.enforcer.Starting(ended, p.pod, netip.MustParseAddr(p.ip)); !errors.Is(err, context.Canceled) {
 		t.Errorf("no rules are written: %v", err)
+	}
+}
+
+// A node that cannot write rules, as its kernel has no sets, does not delay its pods.
+func TestStartingWhereNothingIsEnforced(t *testing.T) {
+	e := &Enforcer{cfg: Config{NodeName: thisNode, Attached: func(types.UID) bool { return true }}, changes: netfilter.NewChanges(), ready: make(chan struct{})}
+	e.attached.pods, e.attached.recheck = map[types.UID]attachedPod{}, time.AfterFunc(time.Hour, func() {})
+	defer e.attached.recheck.Stop()
+	e.synced = []cache.InformerSynced{func() bool { return false }} // any policy may select the pod
+	failure := errors.New("no sets")
+	e.end(nil, failure)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- e.Starting(ctx, labPod("x", "a"), netip.MustParseAddr("10.246.1.9")) }()
+	<-e.changes
+	_, waiting := e.begin(nil)
+	e.end(waiting, failure)
+	if err := <-done; !errors.Is(err, failure) || ctx.Err() != nil {
+		t.Errorf("after two failures: %v", err)
+	}
+	if err := e.Starting(ctx, labPod("x", "b"), netip.MustParseAddr("10.246.1.10")); !errors.Is(err, failure) || ctx.Err() != nil {
+		t.Errorf("the next pod: %v", err)
+	}
+}
+
+// A static pod is known at the API server by its mirror, which has another uid: nothing is looked at again for it.
+func TestStaticPod(t *testing.T) {
+	e := &Enforcer{cfg: Config{NodeName: thisNode, Attached: func(types.UID) bool { return true }}}
+	e.attached.pods = map[types.UID]attachedPod{}
+	rechecks := make(chan struct{}, 10)
+	e.attached.recheck = time.AfterFunc(time.Hour, func() { rechecks <- struct{}{} })
+	e.attached.recheck.Stop()
+	e.attach(labPod("x", "static"), netip.MustParseAddr("10.246.1.9"))
+	mirror := withAddress(labPod("x", "static"), "10.246.1.9")
+	mirror.UID = "mirror"
+	pods, _ := e.begin([]*v1.Pod{mirror})
+	if len(pods) != 1 || pods[0].UID != "mirror" {
+		t.Errorf("the rules are made from %v", pods)
+	}
+	if e.attached.recheck.Stop() {
+		t.Error("the pods are looked at again")
+	}
+	mirror.Status.PodIP = ""
+	if pods, _ = e.begin([]*v1.Pod{mirror}); len(pods) != 2 {
+		t.Errorf("while the mirror has no address the rules are made from %v", pods)
+	}
+	select {
+	case <-rechecks:
+	case <-time.After(time.Minute):
+		t.Error("the pods are not looked at again while the mirror has no address")
 	}
 }
 

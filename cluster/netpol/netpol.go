@@ -202,9 +202,7 @@ func (e *Enforcer) sync(ctx context.Context, k kernel) (err error) {
 	var waiting []chan<- error
 	defer func(start time.Time) {
 		synced(start, err)
-		for _, done := range waiting {
-			done <- err
-		}
+		e.end(waiting, err)
 	}(time.Now())
 	snapshot, err := e.snapshot()
 	snapshot.Pods, waiting = e.begin(snapshot.Pods)

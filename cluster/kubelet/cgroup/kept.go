@@ -6,6 +6,8 @@ import (
 	"maps"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Kept are the limits that groups have had at a first look, so that they get them back after another program has changed them.
@@ -40,8 +42,11 @@ func (k *Kept) Restore(g Groups, key, path, version string) (changed bool, err e
 		if now[file] == value {
 			continue
 		}
-		changed = true
-		if err := os.WriteFile(file, []byte(value), 0o644); !errors.Is(err, fs.ErrNotExist) {
+		err := os.WriteFile(file, []byte(value), 0o644)
+		switch {
+		case err == nil:
+			changed = true
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV): // else the group has ended
 			errs = append(errs, err)
 		}
 	}
