@@ -15,8 +15,12 @@ import (
 	"wheelhouse/cluster/netfilter"
 )
 
-// maxRules bounds the rules for pods under the same policies. A namespace can have any number of policies of any size.
-const maxRules = 10_000
+// A namespace can have any number of policies of any size, and so have as many kinds of pods under different ones. maxRules
+// bounds the rules of pods under the same policies, maxNamespaceRules those of all pods of a namespace on a node.
+const (
+	maxRules          = 10_000
+	maxNamespaceRules = 50_000
+)
 
 // Snapshot is what rules follow from. Its objects must not change.
 type Snapshot struct {
@@ -74,6 +78,7 @@ type compiler struct {
 	selectors  map[string]bool      // names of sets of pods: whether the cluster's DNS is selected, too
 	isolated   map[netip.Addr]bool  // pods of this node under policies
 	dns        []netip.AddrPort
+	written    map[string]int // rules, by namespace
 	out        *Ruleset
 }
 
@@ -87,7 +92,7 @@ type policy struct {
 func newCompiler(s Snapshot) *compiler {
 	c := &compiler{
 		peers: peersOf(s.Pods), namespaces: s.Namespaces, policies: map[string][]*policy{}, selectors: map[string]bool{},
-		isolated: map[netip.Addr]bool{}, dns: s.DNS,
+		isolated: map[netip.Addr]bool{}, dns: s.DNS, written: map[string]int{},
 		out: &Ruleset{Chains: map[string]string{}, Sets: netfilter.Sets{}},
 	}
 	for _, p := range s.Policies {
@@ -181,11 +186,16 @@ func (c *compiler) admitted(p *profile, t networkingv1.PolicyType, chain string)
 	rules := 0
 	for _, policy := range p.policies {
 		matches := c.matches(policy, t)
-		if rules += len(matches); rules > maxRules {
-			rules -= len(matches)
+		switch {
+		case rules+len(matches) > maxRules:
 			c.refuse(policy, fmt.Sprintf("with it, the policies of a pod make more than %d rules", maxRules))
 			continue
+		case c.written[p.namespace]+len(matches) > maxNamespaceRules:
+			c.refuse(policy, fmt.Sprintf("with it, the policies of the namespace make more than %d rules on a node", maxNamespaceRules))
+			continue
 		}
+		rules += len(matches)
+		c.written[p.namespace] += len(matches)
 		for _, match := range matches {
 			netfilter.WriteRule(&w, chain, match, comment(policy.Namespace+"/"+policy.Name), "-j RETURN")
 		}

@@ -179,6 +179,31 @@ func TestRulesAreBounded(t *testing.T) {
 	}
 }
 
+// A namespace bounds its own rules on a node, however many pods it has under different policies.
+func TestRulesOfANamespace(t *testing.T) {
+	big := "x: {podSelector: {}, ingress: [{ports: ["
+	for i := range maxRules / 2 {
+		big += fmt.Sprintf("{port: p%d},", i)
+	}
+	texts := []string{big + "]}]}", "y: {podSelector: {}, ingress: [{ports: [{port: 1}]}]}"}
+	pods := []*v1.Pod{testPod("y/a", "10.246.1.200")}
+	for i := range 20 {
+		name := fmt.Sprintf("p%d", i)
+		pods = append(pods, testPod("x/"+name, fmt.Sprintf("10.246.1.%d", 10+i)))
+		pods[len(pods)-1].Labels = map[string]string{"pod": name}
+		texts = append(texts, "x: {podSelector: {matchLabels: {pod: "+name+"}}, ingress: [{ports: [{port: 1}]}]}")
+	}
+	r := Compile(thisNode, snapshot(t, pods, texts...))
+	rules, other := 0, false
+	for _, text := range r.Chains {
+		rules += strings.Count(text, "\n")
+		other = other || strings.Contains(text, `"y/`)
+	}
+	if rules > maxNamespaceRules+200 || len(r.Refused) == 0 || !other {
+		t.Errorf("%d rules, those of the other namespace: %v; refused: %d", rules, other, len(r.Refused))
+	}
+}
+
 func lastChain(r *Ruleset) string {
 	for name, text := range r.Chains {
 		if strings.HasPrefix(name, inPrefix) {
