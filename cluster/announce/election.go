@@ -124,6 +124,7 @@ type claim struct {
 	holds     bool
 	heard     time.Time // the last announcement of another node, or the begin
 	ever      bool      // there was an announcement since the begin
+	by        string    // the node of the last one
 	announced time.Time // by this node
 	stranger  time.Time // when a machine that is no node of the cluster was last reported
 }
@@ -140,7 +141,10 @@ func (c *claim) step(now time.Time) bool {
 	}
 	if !c.holds {
 		wait := firstSilence
-		if c.ever {
+		switch {
+		case c.ever && !slices.Contains(c.candidates, c.by): // it has stopped by itself
+			wait = 0
+		case c.ever:
 			wait = silence
 		}
 		if now.Sub(c.heard) < wait+time.Duration(min(c.rank, lastStep))*rankStep {
@@ -157,7 +161,7 @@ func (c *claim) step(now time.Time) bool {
 // hear takes an announcement of another node, and reports whether this node is to announce in
 // turn: of two that answer, the one that comes later among the candidates stops.
 func (c *claim) hear(now time.Time, other string) bool {
-	c.heard, c.ever = now, true
+	c.heard, c.ever, c.by = now, true, other
 	if !c.holds {
 		return false
 	}

@@ -196,6 +196,13 @@ func TestElection(t *testing.T) {
 	if took, _, several := e.run(time.Minute, e.only("b")); took > 2500*time.Millisecond || several > 0 {
 		t.Errorf("b took over after %v; several answered for %v", took, several)
 	}
+	// The endpoints move to c, which all nodes see: nobody waits for silence.
+	for n, rank := range map[string]int{"a": -1, "b": -1, "c": 0} {
+		e.claims[n].candidates, e.claims[n].rank = []string{"c"}, rank
+	}
+	if took, _, several := e.run(time.Minute, e.only("c")); took > 2*tick || several > 0 {
+		t.Errorf("c took over after %v; several answered for %v", took, several)
+	}
 }
 
 // Whatever others send, a node defends its address a bounded number of times.
