@@ -30,6 +30,8 @@ type Snapshot struct {
 	// DNS is where the cluster's DNS answers outside of pods. Policies select it as a pod of the namespace kube-system with
 	// the label k8s-app: kube-dns, which it is on upstream clusters.
 	DNS []netip.AddrPort
+	// Bridge connects the pods of this node; empty: there is none that broadcasts.
+	Bridge string
 }
 
 // Ruleset is the desired content of the chains of the table mangle, and of the sets to which they refer.
@@ -59,6 +61,10 @@ func Compile(node string, s Snapshot) *Ruleset {
 	}
 	if egress {
 		netfilter.WriteRule(&main, mainChain, "-j "+outChain)
+	}
+	if ingress && s.Bridge != "" { // it gives these to all pods, and no set has their receivers
+		netfilter.WriteRule(&main, mainChain, "-o "+s.Bridge, "-m addrtype --dst-type BROADCAST", "-j DROP")
+		netfilter.WriteRule(&main, mainChain, "-o "+s.Bridge, "-m addrtype --dst-type MULTICAST", "-j DROP")
 	}
 	if ingress {
 		netfilter.WriteRule(&main, mainChain, "-j "+inChain)

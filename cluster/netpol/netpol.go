@@ -55,6 +55,7 @@ type Config struct {
 	Repaired  func(what string)    // is called with what another program has removed and Run has written again; may be nil
 	Log       *slog.Logger
 
+	Bridge string // of the pods of this node; may be empty
 	// Attached reports whether a pod's interface is on this node. With it policies hold from Starting until the interface
 	// is gone; nil: while the API server has the pod's address.
 	Attached func(pod types.UID) bool
@@ -228,7 +229,7 @@ func (e *Enforcer) snapshot() (s Snapshot, err error) {
 	if err != nil {
 		return s, fmt.Errorf("listing endpoint slices: %w", err)
 	}
-	s.DNS = outsideOfPods(list)
+	s.DNS, s.Bridge = outsideOfPods(list), e.cfg.Bridge
 	return s, nil
 }
 

@@ -122,7 +122,7 @@ func labPod(ns, name string) *v1.Pod {
 // apply puts the policies in force. Flows of before are removed: a new one of the same port numbers would belong to them.
 func (l *lab) apply(t *testing.T, policies []*networkingv1.NetworkPolicy) {
 	t.Helper()
-	s := Snapshot{Policies: policies, Namespaces: l.namespaces}
+	s := Snapshot{Policies: policies, Namespaces: l.namespaces, Bridge: network.Bridge}
 	for _, p := range l.parties {
 		if p.pod != nil {
 			s.Pods = append(s.Pods, p.pod)

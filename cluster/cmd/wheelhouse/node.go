@@ -361,7 +361,7 @@ func (o *nodeOptions) enforce(id *nodeIdentity, log *slog.Logger) error {
 	id.recorder = client.NodeRecorder(cs, "kube-proxy", o.name)
 	id.policies, err = netpol.New(netpol.Config{
 		Informers: id.shared, NodeName: o.name, Recorder: id.recorder, Repaired: o.repairedBy(id.recorder, "the proxy"), Log: log.With("component", "network-policies"),
-		Attached: func(pod types.UID) bool { return network.Attached(string(pod)) },
+		Bridge: network.Bridge, Attached: func(pod types.UID) bool { return network.Attached(string(pod)) },
 	})
 	return err
 }
