@@ -2,15 +2,14 @@ package machine
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"wheelhouse/cluster/kubelet/nodefs"
 )
 
 // DeleteData removes etcd's data, keys, the node's identity and directory, and the settings of
@@ -36,13 +35,8 @@ func (m *Machine) DeleteData(ctx context.Context, sure bool) error {
 			return err
 		}
 	}
-	for _, part := range []string{"/server", "/node"} {
-		if err := unmountBelow(m.path(dir + part)); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(m.path(dir + part)); err != nil {
-			return err
-		}
+	if err := removeState(m.path(dir)); err != nil {
+		return err
 	}
 	for _, name := range append([]string{serverEnv, nodeEnv, stateLink}, stateUnits...) {
 		if err := os.Remove(m.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -53,35 +47,20 @@ func (m *Machine) DeleteData(ctx context.Context, sure bool) error {
 	return nil
 }
 
-// unmountBelow unmounts what pods had mounted below a directory: a removal would go on in the
-// volumes themselves.
-func unmountBelow(dir string) error {
-	text, err := os.ReadFile("/proc/thread-self/mountinfo")
+// removeState removes what server and node have in a directory, which may be a link to a disk. What pods had mounted there is
+// unmounted first: a removal would go on in the volumes themselves.
+func removeState(dir string) error {
+	real, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	points := mountsBelow(string(text), dir)
-	for _, point := range points {
-		if err := unix.Unmount(point, unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmounting %s: %w", point, err)
+	for _, part := range []string{"server", "node"} {
+		if err := nodefs.UnmountAndRemove(filepath.Join(real, part)); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// mountsBelow returns the mount points below dir, those of a point before it.
-func mountsBelow(mountinfo, dir string) (points []string) {
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	for line := range strings.Lines(mountinfo) {
-		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		if point := unescape.Replace(f[4]); point == dir || strings.HasPrefix(point, strings.TrimSuffix(dir, "/")+"/") {
-			points = append(points, point)
-		}
-	}
-	slices.Reverse(points)
-	slices.SortStableFunc(points, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	return points
 }

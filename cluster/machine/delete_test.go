@@ -1,10 +1,13 @@
 package machine
 
 import (
+	"errors"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestDeleteData(t *testing.T) {
@@ -42,15 +45,28 @@ func TestDeleteData(t *testing.T) {
 	}
 }
 
-func TestMountsBelow(t *testing.T) {
-	const info = `22 1 8:1 / / rw - ext4 /dev/sda1 rw
-30 22 0:1 / /var/lib/wheelhouse/node/kubelet/pods/u/volumes/nfs rw - nfs4 a:/ rw
-31 30 0:2 / /var/lib/wheelhouse/node/kubelet/pods/u/volumes/nfs/sub rw - tmpfs tmpfs rw
-32 22 0:3 / /var/lib/wheelhouse/node/a\040b rw - tmpfs tmpfs rw
-33 22 0:4 / /var/lib/wheelhouse/node-other rw - tmpfs tmpfs rw
-`
-	want := []string{"/var/lib/wheelhouse/node/kubelet/pods/u/volumes/nfs/sub", "/var/lib/wheelhouse/node/kubelet/pods/u/volumes/nfs", "/var/lib/wheelhouse/node/a b"}
-	if got := mountsBelow(info, "/var/lib/wheelhouse/node"); !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+// A directory of the state may be behind a link, as on a disk of its own: volumes that are mounted there stay.
+func TestDeleteDataBehindALink(t *testing.T) {
+	m := newMachine(t)
+	disk, volume := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(volume, "data"), []byte("of a pod"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mount := filepath.Join(disk, "node/kubelet/pods/u/volumes/v")
+	if err := errors.Join(os.MkdirAll(mount, 0o700), os.MkdirAll(filepath.Dir(m.path(DefaultStateDir)), 0o700), os.RemoveAll(m.path(DefaultStateDir)), os.Symlink(disk, m.path(DefaultStateDir))); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(volume, mount, "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("mounts are needed, so root: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(mount, unix.MNT_DETACH) })
+	if err := m.DeleteData(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(disk, "node")); !os.IsNotExist(err) {
+		t.Errorf("the node's directory is left: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(volume, "data")); string(text) != "of a pod" {
+		t.Errorf("the volume has lost its data: %v", err)
 	}
 }

@@ -135,7 +135,8 @@ func MountsBelow(dir string) ([]string, error) {
 	}
 	defer f.Close()
 	var out []string
-	for s := bufio.NewScanner(f); s.Scan(); {
+	s := bufio.NewScanner(f)
+	for s.Scan() {
 		fields := strings.Fields(s.Text())
 		if len(fields) < 5 {
 			continue
@@ -146,7 +147,7 @@ func MountsBelow(dir string) ([]string, error) {
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
-	return out, nil
+	return out, s.Err()
 }
 
 // realPath follows the links in a path, the end of which need not exist.
