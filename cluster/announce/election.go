@@ -142,7 +142,7 @@ func (c *claim) step(now time.Time) bool {
 	if !c.holds {
 		wait := firstSilence
 		switch {
-		case c.ever && !slices.Contains(c.candidates, c.by): // it has stopped by itself
+		case c.ever && !slices.Contains(c.candidates, c.by): // it has stopped
 			wait = 0
 		case c.ever:
 			wait = silence

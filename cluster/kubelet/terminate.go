@@ -17,6 +17,7 @@ import (
 	"wheelhouse/cluster/kubelet/podspec"
 	"wheelhouse/cluster/kubelet/probe"
 	"wheelhouse/cluster/kubelet/source"
+	"wheelhouse/cluster/kubelet/withdrawal"
 )
 
 const (
@@ -185,7 +186,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	message := cmp.Or(k.message, "Stopping container "+spec.Name)
 	w.ContainerEvent(spec, v1.EventTypeNormal, "Killing", message)
 	left := time.Duration(grace) * time.Second
-	withdrawn := withdrawalOf(pod, w.k.informers.Services(), w.k.config.EndpointSlices, left).begin(ctx)
+	withdrawn := withdrawal.Begin(ctx, pod, w.k.informers.Services(), w.k.config.EndpointSlices, left)
 	if spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil && left > 0 {
 		start := time.Now()
 		hookCtx, cancel := context.WithTimeout(ctx, left)
@@ -219,18 +220,5 @@ func awaitTurn(ctx context.Context, others []<-chan struct{}, limit time.Duratio
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// waitFor waits for d, or until ctx ends.
-func waitFor(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }

@@ -1,4 +1,6 @@
-package kubelet
+// Package withdrawal waits until the endpoints of a pod that terminates are withdrawn: until its services
+// lead to it no more.
+package withdrawal
 
 import (
 	"context"
@@ -18,7 +20,7 @@ const (
 	// where machines are not busy: by the API server to the endpoints, from there to each proxy,
 	// and into its kernel.
 	endpointPropagation = 500 * time.Millisecond
-	withdrawalPeriod    = 50 * time.Millisecond // between two looks at a pod's endpoints
+	period              = 50 * time.Millisecond // between two looks at a pod's endpoints
 )
 
 // withdrawal is what a container of a deleted pod waits for before SIGTERM: a program that closes
@@ -27,37 +29,36 @@ const (
 type withdrawal struct {
 	endpoints listers.EndpointSliceLister // nil: they are not known
 	pod       *v1.Pod
-	services  []string  // names of those that lead to the pod; none: there is nothing to wait for
+	services  []string  // names of those that lead to the pod
 	since     time.Time // when the pod began to terminate
 	limit     time.Time // half of the grace period is the program's
 }
 
-func withdrawalOf(pod *v1.Pod, services []*v1.Service, endpoints listers.EndpointSliceLister, grace time.Duration) *withdrawal {
-	now := time.Now()
-	w := &withdrawal{endpoints: endpoints, pod: pod, since: now, limit: now.Add(grace / 2)}
-	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) {
-		return w
-	}
-	for _, s := range services {
-		if s.Namespace == pod.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
-			w.services = append(w.services, s.Name)
-		}
-	}
-	return w
-}
-
-// begin returns what is closed when the containers may get SIGTERM: their preStop hooks run meanwhile.
-func (w *withdrawal) begin(ctx context.Context) <-chan struct{} {
-	done := make(chan struct{})
-	if len(w.services) == 0 {
+// Begin returns what is closed when the containers of a pod that terminates may get SIGTERM: their preStop hooks run meanwhile. services
+// are all that may lead to the pod, endpoints may be nil, and grace is what is left of the pod's grace period. At half of that, or when
+// ctx ends, it is closed in any case.
+func Begin(ctx context.Context, pod *v1.Pod, services []*v1.Service, endpoints listers.EndpointSliceLister, grace time.Duration) <-chan struct{} {
+	done, now := make(chan struct{}), time.Now()
+	w := &withdrawal{endpoints: endpoints, pod: pod, services: leadTo(pod, services), since: now, limit: now.Add(grace / 2)}
+	if pod.DeletionTimestamp == nil || !podfacts.Ready(pod) || len(w.services) == 0 {
 		close(done)
 		return done
 	}
-	go func() { // ends with ctx, or at the limit
+	go func() {
 		defer close(done)
 		w.await(ctx)
 	}()
 	return done
+}
+
+// leadTo returns the names of the services that select the pod.
+func leadTo(pod *v1.Pod, services []*v1.Service) (names []string) {
+	for _, s := range services {
+		if s.Namespace == pod.Namespace && len(s.Spec.Selector) > 0 && labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // await waits until all endpoints of the pod are seen to terminate, and
@@ -65,7 +66,7 @@ func (w *withdrawal) begin(ctx context.Context) <-chan struct{} {
 // have their rules to write. It is endpointPropagation at least.
 func (w *withdrawal) await(ctx context.Context) {
 	for w.endpoints != nil && w.serving() && time.Now().Before(w.limit) && ctx.Err() == nil {
-		waitFor(ctx, withdrawalPeriod)
+		waitFor(ctx, period)
 	}
 	end := w.since.Add(max(endpointPropagation, 2*time.Since(w.since)))
 	if end.After(w.limit) {
@@ -90,4 +91,14 @@ func (w *withdrawal) serving() bool {
 
 func (w *withdrawal) isServing(e discovery.Endpoint) bool {
 	return e.TargetRef != nil && e.TargetRef.UID == w.pod.UID && (e.Conditions.Terminating == nil || !*e.Conditions.Terminating)
+}
+
+// waitFor waits for d, or until ctx ends.
+func waitFor(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(max(d, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

@@ -1,4 +1,4 @@
-package kubelet
+package withdrawal
 
 import (
 	"testing"
@@ -56,11 +56,11 @@ func TestWithdrawal(t *testing.T) {
 				change := time.AfterFunc(tt.seen, func() { _ = endpoints.Update(slice(p, true)) })
 				defer change.Stop()
 				start := time.Now()
-				done := withdrawalOf(p, tt.services, listers.NewEndpointSliceLister(endpoints), tt.grace).begin(t.Context())
+				done := Begin(t.Context(), p, tt.services, listers.NewEndpointSliceLister(endpoints), tt.grace)
 				<-time.After(tt.hook)
 				<-done
 				waited := time.Since(start)
-				if waited < tt.want || waited > tt.want+2*withdrawalPeriod {
+				if waited < tt.want || waited > tt.want+2*period {
 					t.Errorf("waited %v, want %v", waited, tt.want)
 				}
 			})
