@@ -251,7 +251,8 @@ func left(all []object, before []string) (remove []object, going int) {
 	return remove, going
 }
 
-// vacate runs the lab's cleanup commands, removes what was not in the shared namespace before the lab, and waits until it is gone.
+// vacate runs the lab's cleanup commands, removes what was not in the shared namespace before the lab, and waits until it is gone. What the
+// account may not remove stays: the lab, which has the account's rights, has not made it.
 func (c *Cluster) vacate(ctx context.Context, lab *catalog.Lab, dir string, env []string, info func(format string, args ...any)) error {
 	holds, before, err := c.held(ctx)
 	if err != nil || holds == "" {
@@ -278,7 +279,12 @@ func (c *Cluster) vacate(ctx context.Context, lab *catalog.Lab, dir string, env 
 			break
 		}
 		for _, o := range remove {
-			if err := c.Client.Remove(ctx, o.path); err != nil && !apierrors.IsNotFound(err) {
+			err := c.Client.Remove(ctx, o.path)
+			switch {
+			case apierrors.IsForbidden(err): // the owner of the namespace has added it meanwhile
+				info("%s stays: your account may not remove it", o.id)
+				before = append(before, o.id)
+			case err != nil && !apierrors.IsNotFound(err):
 				return fmt.Errorf("removing %s: %w", o.id, err)
 			}
 		}
