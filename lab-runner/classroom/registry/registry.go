@@ -24,6 +24,8 @@ import (
 	"cuelabs.dev/go/oci/ociregistry"
 	"cuelabs.dev/go/oci/ociregistry/ociref"
 	"cuelabs.dev/go/oci/ociregistry/ociserver"
+
+	"wheelhouse/lab-runner/classroom/address"
 )
 
 // Instructor is the user who may push.
@@ -112,7 +114,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.writeError(w, req, err)
 		return
 	}
-	client := clientOf(req)
+	client := address.Of(req.RemoteAddr)
 	if !r.shares.enter(client) {
 		r.writeError(w, req, ociregistry.ErrTooManyRequests)
 		return
@@ -123,7 +125,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer func() { <-r.turns }()
-	req, w = req.WithContext(ctx), timed{w, ctx}
+	req, w = req.WithContext(ctx), boundedWriter{w, ctx}
 	if req.URL.Path == tokenPath {
 		r.serveToken(w, req)
 		return
@@ -148,15 +150,15 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // shares counts the requests of each address that are served.
 type shares struct {
 	mu sync.Mutex
-	by map[string]int
+	by map[netip.Prefix]int
 }
 
 // enter reports whether one more of the client may be served; leave must follow then.
-func (s *shares) enter(client string) bool {
+func (s *shares) enter(client netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.by == nil {
-		s.by = map[string]int{}
+		s.by = map[netip.Prefix]int{}
 	}
 	if s.by[client] >= requestsEach {
 		return false
@@ -165,7 +167,7 @@ func (s *shares) enter(client string) bool {
 	return true
 }
 
-func (s *shares) leave(client string) {
+func (s *shares) leave(client netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.by[client]--; s.by[client] == 0 {
@@ -173,35 +175,22 @@ func (s *shares) leave(client string) {
 	}
 }
 
-// clientOf returns the address that a request comes from, of IPv6 the /64, of which one machine has all.
-func clientOf(req *http.Request) string {
-	from, err := netip.ParseAddrPort(req.RemoteAddr)
-	if err != nil {
-		return req.RemoteAddr
-	}
-	addr := from.Addr().Unmap().WithZone("")
-	if network, err := addr.Prefix(64); err == nil && addr.Is6() {
-		return network.String()
-	}
-	return addr.String()
-}
-
-// timed is the writer of a request that has a time as a whole: a listener that bounds each write may put its deadline off, for a
+// boundedWriter is the writer of a request that has a time as a whole: a listener that bounds each write may put its deadline off, for a
 // client that reads a byte now and then.
-type timed struct {
+type boundedWriter struct {
 	http.ResponseWriter
 	ctx context.Context
 }
 
-func (t timed) Write(b []byte) (int, error) {
-	if err := t.ctx.Err(); err != nil {
+func (w boundedWriter) Write(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return t.ResponseWriter.Write(b)
+	return w.ResponseWriter.Write(b)
 }
 
 // Unwrap is for http.ResponseController.
-func (t timed) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+func (w boundedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // takeTurn waits until less than the most requests are served; false when that takes too long.
 func (r *Registry) takeTurn(ctx context.Context) bool {

@@ -3,38 +3,30 @@ package registry
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"wheelhouse/lab-runner/classroom/address"
 )
 
-// One address has a part of the turns only.
+// One address has a part of the turns only, also one of several machines of a link.
 func TestShares(t *testing.T) {
-	var s shares
-	for range requestsEach {
-		if !s.enter("192.0.2.1") {
-			t.Fatal("too few requests of one address")
+	for one, other := range map[string]string{"192.0.2.1:1": "192.0.2.2:1", "[2001:db8::1]:1": "[2001:db8:0:1::1]:1", "[fe80::1%eth0]:1": "[fe80::2%eth0]:1"} {
+		var s shares
+		one, other := address.Of(one), address.Of(other)
+		for range requestsEach {
+			if !s.enter(one) {
+				t.Fatalf("too few requests of %s", one)
+			}
 		}
-	}
-	if s.enter("192.0.2.1") || !s.enter("192.0.2.2") {
-		t.Error("one address takes the turns of another")
-	}
-	for range requestsEach {
-		s.leave("192.0.2.1")
-	}
-	if s.leave("192.0.2.2"); len(s.by) != 0 {
-		t.Errorf("left behind: %v", s.by)
-	}
-}
-
-// A machine has all addresses of its IPv6 network, and those are one client.
-func TestClients(t *testing.T) {
-	for from, want := range map[string]string{
-		"192.0.2.1:5": "192.0.2.1", "[::ffff:192.0.2.1]:5": "192.0.2.1", "[2001:db8::7]:5": "2001:db8::/64", "[2001:db8::ffff]:6": "2001:db8::/64",
-		"[fe80::1%eth0]:5": "fe80::/64", "nonsense": "nonsense",
-	} {
-		if got := clientOf(&http.Request{RemoteAddr: from}); got != want {
-			t.Errorf("%s is %s, want %s", from, got, want)
+		if s.enter(one) || !s.enter(other) {
+			t.Errorf("%s takes the turns of %s", one, other)
+		}
+		for range requestsEach {
+			s.leave(one)
+		}
+		if s.leave(other); len(s.by) != 0 {
+			t.Errorf("left behind: %v", s.by)
 		}
 	}
 }
@@ -42,7 +34,7 @@ func TestClients(t *testing.T) {
 // Who reads slowly does not keep a turn beyond the time of a request.
 func TestSlowReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	w := timed{httptest.NewRecorder(), ctx}
+	w := boundedWriter{httptest.NewRecorder(), ctx}
 	if _, err := w.Write([]byte("x")); err != nil {
 		t.Error(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"cuelabs.dev/go/oci/ociregistry"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
+
+	"wheelhouse/lab-runner/classroom/address"
 )
 
 // Docker sends a password only to a registry that refuses its first request, and then needs one for each pull too. So
@@ -83,7 +86,7 @@ func (r *Registry) basic(w http.ResponseWriter, req *http.Request) (string, bool
 	if !sent {
 		return "", true
 	}
-	client := clientOf(req)
+	client := address.Of(req.RemoteAddr)
 	if !r.guesses.may(client) {
 		w.Header().Set("Retry-After", "60")
 		r.writeError(w, req, ociregistry.ErrTooManyRequests)
@@ -141,18 +144,18 @@ func repository(path string) string {
 // guesses counts wrong passwords by the client's address: five at once, then one in ten seconds.
 type guesses struct {
 	mu      sync.Mutex
-	clients map[string]*rate.Limiter
+	clients map[netip.Prefix]*rate.Limiter
 }
 
 // may reports whether the client may try a password.
-func (g *guesses) may(client string) bool {
+func (g *guesses) may(client netip.Prefix) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := g.clients[client]
 	return l == nil || l.Tokens() >= 1
 }
 
-func (g *guesses) wrong(client string) {
+func (g *guesses) wrong(client netip.Prefix) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.clients) >= maxClients {
@@ -165,7 +168,7 @@ func (g *guesses) wrong(client string) {
 	l := g.clients[client]
 	if l == nil {
 		if g.clients == nil || len(g.clients) >= maxClients {
-			g.clients = map[string]*rate.Limiter{}
+			g.clients = map[netip.Prefix]*rate.Limiter{}
 		}
 		l = rate.NewLimiter(rate.Every(10*time.Second), 5)
 		g.clients[client] = l

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"wheelhouse/lab-runner/classroom/address"
 )
 
 // Bounds of attempts. An address has five, for the room's code a quarter of the class if that is more, since a room may have one address.
@@ -42,7 +44,7 @@ func newLockout(now func() time.Time, free int) *lockout {
 func (l *lockout) try(r *http.Request, wrong error, attempt func() error) (wait time.Duration) {
 	l.trying.Lock()
 	defer l.trying.Unlock()
-	a, now := l.of(addressOf(r)), l.now()
+	a, now := l.of(address.Of(r.RemoteAddr)), l.now()
 	if now.Before(a.until) {
 		return a.until.Sub(now)
 	}
@@ -77,7 +79,7 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 		}
 	}
 	if len(l.by) >= maxAddresses {
-		p = network(p)
+		p = address.Network(p)
 	}
 	if len(l.by) >= 2*maxAddresses {
 		p = netip.Prefix{}
@@ -86,29 +88,6 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 		l.by[p] = &attempts{last: now}
 	}
 	return l.by[p]
-}
-
-// addressOf returns what attempts are counted by: an IPv4 address, or a /64 of IPv6, of which one machine has all. All machines of a
-// link share its local network: there it is the whole address.
-func addressOf(r *http.Request) netip.Prefix {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr := from.Addr().Unmap().WithZone("")
-	p := netip.PrefixFrom(addr, addr.BitLen())
-	if addr.Is6() && !addr.IsLinkLocalUnicast() {
-		return network(p)
-	}
-	return p
-}
-
-// network returns the /64 of an IPv6 address, and an IPv4 address as it is.
-func network(p netip.Prefix) netip.Prefix {
-	if addr := p.Addr(); addr.Is6() {
-		return netip.PrefixFrom(addr, 64).Masked()
-	}
-	return p
 }
 
 // newcomers bounds how many new learners come from one address: a quarter of the class at once, then two a minute. One learner could
@@ -124,7 +103,7 @@ const newcomersEvery = 30 * time.Second
 
 // allow reports whether a further one may come.
 func (n *newcomers) allow(r *http.Request, now time.Time) bool {
-	p := network(addressOf(r))
+	p := address.Network(address.Of(r.RemoteAddr))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.by) >= maxAddresses {
