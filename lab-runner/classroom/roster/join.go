@@ -57,9 +57,9 @@ func (r *Roster) Join(ctx context.Context, j Join) (Joined, error) {
 	return r.add(ctx, shown, j)
 }
 
-// Welcome reports whether a learner of the class has the name; for a new one it returns the error that Join would: one that wraps
+// CheckName reports whether a learner of the class has the name; for a new one it returns the error that Join would: one that wraps
 // ErrName, or ErrFull.
-func (r *Roster) Welcome(name string) (known bool, err error) {
+func (r *Roster) CheckName(name string) (known bool, err error) {
 	_, key, err := cleanName(name)
 	if err != nil {
 		return false, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"wheelhouse/lab-runner/catalog"
+	"wheelhouse/lab-runner/classroom/address"
 	"wheelhouse/lab-runner/classroom/roster"
 	"wheelhouse/lab-runner/session"
 )
@@ -35,16 +36,23 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	var joined roster.Joined
 	var known bool
 	if wait == 0 && err == nil {
-		known, err = s.cfg.Roster.Welcome(j.Name)
+		known, err = s.cfg.Roster.CheckName(j.Name)
 	}
-	if wait == 0 && err == nil && !known && !s.hasPlace(w, r, j) {
-		return
+	giveBack := func() {}
+	if wait == 0 && err == nil && !known {
+		var ok bool
+		if giveBack, ok = s.reservePlace(w, r, j); !ok {
+			return
+		}
 	}
 	if wait == 0 && err == nil {
 		wait = s.returns.try(r, roster.ErrWrongReturn, func() error {
 			joined, err = s.cfg.Roster.Join(ctx, j)
 			return err
 		})
+	}
+	if !joined.New {
+		giveBack()
 	}
 	switch {
 	case wait > 0:
@@ -64,21 +72,28 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hasPlace reports whether there is a place for a new learner, and refuses them else.
-func (s *Server) hasPlace(w http.ResponseWriter, r *http.Request, j roster.Join) bool {
-	if !s.cfg.SharedAddress && !s.newcomers.allow(r, time.Now()) {
-		w.Header().Set("Retry-After", fmt.Sprint(newcomersEvery.Seconds()))
-		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("many have joined from your address just now: wait %.0f seconds, or ask the instructor", newcomersEvery.Seconds()))
-		return false
+// reservePlace reports whether there is a place for a new learner, and refuses them else. giveBack is for one who has not joined in the end.
+func (s *Server) reservePlace(w http.ResponseWriter, r *http.Request, j roster.Join) (giveBack func(), ok bool) {
+	giveBack = func() {}
+	if !s.cfg.SharedAddress {
+		if giveBack, ok = s.newLearners.reserve(r, time.Now()); !ok {
+			s.heldUp.Do(func() {
+				s.cfg.Log.Warn("new learners of one address are held up; serve --shared-address admits them as they come", "address", address.Of(r.RemoteAddr))
+			})
+			w.Header().Set("Retry-After", fmt.Sprint(newLearnerInterval.Seconds()))
+			refuse(w, http.StatusTooManyRequests, fmt.Sprintf("many have joined from your address just now: wait %.0f seconds, or ask the instructor", newLearnerInterval.Seconds()))
+			return nil, false
+		}
 	}
 	if s.cfg.Admit == nil || j.Client {
-		return true
+		return giveBack, true
 	}
 	if err := s.cfg.Admit(); err != nil {
+		giveBack()
 		refuse(w, http.StatusServiceUnavailable, err.Error())
-		return false
+		return nil, false
 	}
-	return true
+	return giveBack, true
 }
 
 func (s *Server) admitted(w http.ResponseWriter, j roster.Joined, client bool) {

@@ -2,12 +2,11 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"wheelhouse/lab-runner/classroom/address"
 )
@@ -90,36 +89,48 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 	return l.by[p]
 }
 
-// newcomers bounds how many new learners come from one address: a quarter of the class at once, then two a minute. One learner could
-// take all places else.
-type newcomers struct {
-	most int // at once
-	mu   sync.Mutex
-	by   map[netip.Prefix]*rate.Limiter
+// newLearnerInterval is the time between two new learners of one network, after a quarter of the class at once: one learner could take all
+// places else.
+const newLearnerInterval = 30 * time.Second
+
+// joinLimiter bounds how often clients of one network join: burst times at once, then once in each interval. All machines of a link are
+// one network.
+type joinLimiter struct {
+	interval time.Duration
+	burst    int
+	mu       sync.Mutex
+	full     map[netip.Prefix]time.Time // when all of the burst is available again
 }
 
-// newcomersEvery is the time between two of an address.
-const newcomersEvery = 30 * time.Second
+func newJoinLimiter(interval time.Duration, burst int) *joinLimiter {
+	return &joinLimiter{interval: interval, burst: burst, full: map[netip.Prefix]time.Time{}}
+}
 
-// allow reports whether a further one may come.
-func (n *newcomers) allow(r *http.Request, now time.Time) bool {
+// reserve reports whether the client may join now. giveBack undoes that, for a client that has not joined in the end.
+func (l *joinLimiter) reserve(r *http.Request, now time.Time) (giveBack func(), ok bool) {
 	p := address.Network(address.Of(r.RemoteAddr))
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.by) >= maxAddresses {
-		for key, l := range n.by {
-			if l.TokensAt(now) >= float64(n.most) {
-				delete(n.by, key)
-			}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, kept := l.full[p]; !kept && len(l.full) >= maxAddresses {
+		maps.DeleteFunc(l.full, func(_ netip.Prefix, full time.Time) bool { return !full.After(now) })
+		if len(l.full) >= maxAddresses {
+			p = netip.Prefix{}
 		}
 	}
-	if n.by[p] == nil && len(n.by) >= maxAddresses {
-		p = netip.Prefix{}
+	full := l.full[p]
+	if full.Before(now) {
+		full = now
 	}
-	if n.by[p] == nil {
-		n.by[p] = rate.NewLimiter(rate.Every(newcomersEvery), n.most)
+	full = full.Add(l.interval)
+	if full.Sub(now) > time.Duration(l.burst)*l.interval {
+		return nil, false
 	}
-	return n.by[p].AllowN(now, 1)
+	l.full[p] = full
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.full[p] = l.full[p].Add(-l.interval)
+	}, true
 }
 
 // gauge counts what is open, up to a bound.

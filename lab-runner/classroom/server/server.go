@@ -98,16 +98,17 @@ const (
 
 // Server is the HTTP side of a class.
 type Server struct {
-	cfg       Config
-	mux       *http.ServeMux
-	codes     *lockout // wrong codes of the room
-	returns   *lockout // wrong return codes
-	logins    *lockout // wrong passwords
-	newcomers newcomers
-	bodyTime  time.Duration
-	ensure    chan struct{}
-	boards    gauge
-	watches   gauge
+	cfg         Config
+	mux         *http.ServeMux
+	codes       *lockout // wrong codes of the room
+	returns     *lockout // wrong return codes
+	logins      *lockout // wrong passwords
+	newLearners *joinLimiter
+	heldUp      rate.Sometimes // when the log has a line about new learners that were refused
+	bodyTime    time.Duration
+	ensure      chan struct{}
+	boards      gauge
+	watches     gauge
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before
@@ -132,7 +133,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now, max(freeAttempts, cfg.Roster.Limit()/4)),
 		returns: newLockout(time.Now, freeAttempts), logins: newLockout(time.Now, freeAttempts),
-		newcomers: newcomers{most: max(3, cfg.Roster.Limit()/4), by: map[netip.Prefix]*rate.Limiter{}}, bodyTime: bodyTime,
+		newLearners: newJoinLimiter(newLearnerInterval, max(3, cfg.Roster.Limit()/4)), heldUp: rate.Sometimes{Interval: time.Minute}, bodyTime: bodyTime,
 		ensure: make(chan struct{}, cmp.Or(cfg.Making, ensuring)), boards: gauge{most: maxBoards}, watches: gauge{most: maxWatching}, keepers: map[string]*keeper{},
 	}
 	s.routes()

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"wheelhouse/cluster/wait"
 	"wheelhouse/lab-runner/classroom/roster"
 )
 
@@ -49,7 +52,7 @@ var tests = []struct {
 	{"below a prefix", prefixed, func(c *Config) { c.Prefix = "/class/" }},
 	{"by plain HTTP", bare, func(c *Config) { c.Plain = true }},
 	{"bodies come in time", bodiesInTime, nil},
-	{"newcomers of one address", newcomersOf, nil},
+	{"new learners of one address", newLearnersOf, nil},
 	{"changes of one learner are bounded", writeLimits, nil},
 	{"the class is full", isFull, nil},
 	{"the machine is full", hasNoPlace, func(c *Config) { c.Admit, c.SharedAddress = new(place).next, true }},
@@ -453,34 +456,95 @@ func bodiesInTime(c *class) {
 	}
 }
 
-// One learner does not take all places, nor keep those of others with names that are none.
-func newcomersOf(c *class) {
-	var admitted atomic.Int32
-	c.server.newcomers.most = 1
+// One learner does not take all places, nor keep those of others: with names that are none, or by joins that were refused or have failed.
+func newLearnersOf(c *class) {
+	var log wait.Output
+	var admitted int
+	var admit error
+	c.server.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	c.server.newLearners.burst = 1
 	c.server.cfg.Admit = func() error {
-		admitted.Add(1)
-		return nil
+		admitted++
+		return admit
 	}
-	join := func(address, name string) *httptest.ResponseRecorder {
-		return c.from(address, "/api/join", fmt.Sprintf(`{"code":%q,"name":%q}`, c.code(), name))
+	request := func(address, name string) *http.Request {
+		return c.request(address, "/api/join", fmt.Sprintf(`{"code":%q,"name":%q}`, c.code(), name))
 	}
-	for range 100 {
-		if w := join("192.0.2.7:1", "\n"); w.Code != http.StatusBadRequest {
+	for range 5 {
+		if w := c.serve(request("192.0.2.7:1", "\n")); w.Code != http.StatusBadRequest {
 			c.Fatalf("no name: %d %s", w.Code, w.Body)
 		}
 	}
-	if n := admitted.Load(); n != 0 {
-		c.Errorf("%d places are kept for nobody", n)
+	if admitted != 0 {
+		c.Errorf("%d places are kept for nobody", admitted)
 	}
-	if w := join("192.0.2.7:1", "one"); w.Code != http.StatusCreated {
+	admit = errors.New("no memory for a further cluster")
+	for range 3 {
+		if w := c.serve(request("192.0.2.7:1", "one")); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), admit.Error()) {
+			c.Fatalf("without a place: %d %s", w.Code, w.Body)
+		}
+	}
+	gone, cancel := context.WithCancel(c.Context())
+	c.server.cfg.Admit = func() error {
+		cancel()
+		return nil
+	}
+	if w := c.serve(request("192.0.2.7:1", "one").WithContext(gone)); w.Code != http.StatusServiceUnavailable {
+		c.Fatalf("a join that fails: %d %s", w.Code, w.Body)
+	}
+	c.server.cfg.Admit = nil
+	if w := c.serve(request("192.0.2.7:1", "one")); w.Code != http.StatusCreated {
 		c.Fatalf("the first: %d %s", w.Code, w.Body)
 	}
-	if w := join("192.0.2.7:1", "one more"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "from your address") {
-		c.Errorf("the second of one address: %d %s", w.Code, w.Body)
+	for _, name := range []string{"one more", "and another"} {
+		if w := c.serve(request("192.0.2.7:1", name)); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "from your address") {
+			c.Errorf("the second of one address: %d %s", w.Code, w.Body)
+		}
 	}
-	if w := join("192.0.2.8:1", "another"); w.Code != http.StatusCreated {
+	if w := c.serve(request("192.0.2.8:1", "another")); w.Code != http.StatusCreated {
 		c.Errorf("of another address: %d %s", w.Code, w.Body)
 	}
+	if text := log.String(); strings.Count(text, "serve --shared-address") != 1 || !strings.Contains(text, "192.0.2.7") {
+		c.Errorf("the log: %s", text)
+	}
+}
+
+func TestJoinLimiter(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := newJoinLimiter(30*time.Second, 2)
+	reserve := func(address string) (giveBack func(), ok bool) {
+		return l.reserve(&http.Request{RemoteAddr: address}, now)
+	}
+	may := func(what, address string, want ...bool) {
+		t.Helper()
+		for i, want := range want {
+			if _, ok := reserve(address); ok != want {
+				t.Errorf("%s, %s, join %d: %v", what, address, i, ok)
+			}
+		}
+	}
+	giveBack, _ := reserve("192.0.2.1:1")
+	may("at once", "192.0.2.1:1", true, false)
+	may("another address", "192.0.2.2:1", true, true, false)
+	giveBack()
+	may("one was given back", "192.0.2.1:1", true, false)
+	now = now.Add(30 * time.Second)
+	giveBack, _ = reserve("192.0.2.1:1")
+	may("after an interval", "192.0.2.1:1", false)
+	now = now.Add(time.Hour)
+	giveBack()
+	may("long after, one was given back late", "192.0.2.1:1", true, true, false)
+	may("one machine of a link", "[fe80::1%eth0]:1", true)
+	may("another of the link", "[fe80::2%eth0]:1", true, false)
+	for i := range 2 * maxAddresses {
+		_, _ = reserve(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255))
+	}
+	if len(l.full) > maxAddresses+1 {
+		t.Errorf("%d addresses are kept", len(l.full))
+	}
+	may("kept before many others came", "192.0.2.1:1", false)
+	now = now.Add(time.Hour)
+	may("after the others", "192.0.2.3:1", true, true, false)
 }
 
 // What is written to the cluster is bounded apart; other learners' changes are theirs.
