@@ -12,7 +12,8 @@ import (
 )
 
 // Bounds of attempts. An address has five, for the room's code a quarter of the class if that is more, since a room may have one address.
-// Then it waits 30 seconds, and twice as long after each further wrong one. A right one forgives them.
+// Then it waits 30 seconds, and twice as long after each further wrong one. The right code of the room resets the count; a right return
+// code or password does not: whoever has one could go on guessing those of others.
 const (
 	freeAttempts = 5
 	firstWait    = 30 * time.Second
@@ -23,7 +24,8 @@ const (
 // lockout counts the wrong attempts of each address. Attempts come one at a time, so that many at once are not more.
 type lockout struct {
 	now    func() time.Time
-	free   int // attempts
+	free   int  // attempts
+	resets bool // the count, by a right attempt
 	trying sync.Mutex
 	by     map[netip.Prefix]*attempts
 }
@@ -34,12 +36,12 @@ type attempts struct {
 	last  time.Time
 }
 
-func newLockout(now func() time.Time, free int) *lockout {
-	return &lockout{now: now, free: free, by: map[netip.Prefix]*attempts{}}
+func newLockout(now func() time.Time, free int, resets bool) *lockout {
+	return &lockout{now: now, free: free, resets: resets, by: map[netip.Prefix]*attempts{}}
 }
 
 // try runs an attempt of the client, or returns how long the client must wait. The attempt's error is nil for a right one, and wrong
-// for a wrong one; another one says nothing of it.
+// for a wrong one; another error is of neither.
 func (l *lockout) try(r *http.Request, wrong error, attempt func() error) (wait time.Duration) {
 	l.trying.Lock()
 	defer l.trying.Unlock()
@@ -47,11 +49,10 @@ func (l *lockout) try(r *http.Request, wrong error, attempt func() error) (wait 
 	if now.Before(a.until) {
 		return a.until.Sub(now)
 	}
-	switch err := attempt(); {
-	case err == nil:
-		a.wrong = 0
-		return 0
-	case !errors.Is(err, wrong):
+	if err := attempt(); !errors.Is(err, wrong) {
+		if err == nil && l.resets {
+			a.wrong = 0
+		}
 		return 0
 	}
 	now = l.now()
@@ -88,6 +89,13 @@ func (l *lockout) of(p netip.Prefix) *attempts {
 	}
 	return l.by[p]
 }
+
+// Joins of one network, also of who is in the class already, whom the cluster stores again each time: as many at once as the class has
+// places, but at least joinBurst, then one in each joinInterval.
+const (
+	joinBurst    = 20
+	joinInterval = 500 * time.Millisecond
+)
 
 // newLearnerInterval is the time between two new learners of one network, after a quarter of the class at once: one learner could take all
 // places else.

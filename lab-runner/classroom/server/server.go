@@ -100,10 +100,11 @@ const (
 type Server struct {
 	cfg         Config
 	mux         *http.ServeMux
-	codes       *lockout // wrong codes of the room
-	returns     *lockout // wrong return codes
-	logins      *lockout // wrong passwords
-	newLearners *joinLimiter
+	codes       *lockout       // wrong codes of the room
+	returns     *lockout       // wrong return codes
+	logins      *lockout       // wrong passwords
+	joins       *joinLimiter   // all
+	newLearners *joinLimiter   // those of who is not in the class yet
 	heldUp      rate.Sometimes // when the log has a line about new learners that were refused
 	bodyTime    time.Duration
 	ensure      chan struct{}
@@ -131,8 +132,9 @@ func New(cfg Config) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now, max(freeAttempts, cfg.Roster.Limit()/4)),
-		returns: newLockout(time.Now, freeAttempts), logins: newLockout(time.Now, freeAttempts),
+		cfg: cfg, mux: http.NewServeMux(), codes: newLockout(time.Now, max(freeAttempts, cfg.Roster.Limit()/4), true),
+		returns: newLockout(time.Now, freeAttempts, false), logins: newLockout(time.Now, freeAttempts, false),
+		joins:       newJoinLimiter(joinInterval, max(joinBurst, cfg.Roster.Limit())),
 		newLearners: newJoinLimiter(newLearnerInterval, max(3, cfg.Roster.Limit()/4)), heldUp: rate.Sometimes{Interval: time.Minute}, bodyTime: bodyTime,
 		ensure: make(chan struct{}, cmp.Or(cfg.Making, ensuring)), boards: gauge{most: maxBoards}, watches: gauge{most: maxWatching}, keepers: map[string]*keeper{},
 	}

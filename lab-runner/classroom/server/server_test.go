@@ -53,6 +53,7 @@ var tests = []struct {
 	{"by plain HTTP", bare, func(c *Config) { c.Plain = true }},
 	{"bodies come in time", bodiesInTime, nil},
 	{"new learners of one address", newLearnersOf, nil},
+	{"joins of one address are bounded", joinLimits, nil},
 	{"changes of one learner are bounded", writeLimits, nil},
 	{"the class is full", isFull, nil},
 	{"the machine is full", hasNoPlace, func(c *Config) { c.Admit, c.SharedAddress = new(place).next, true }},
@@ -287,13 +288,13 @@ func lockedOut(c *class) {
 		if w := c.from("192.0.2.8:999", test.path, test.right); w.Code > http.StatusCreated {
 			c.Errorf("%s, another address: %d %s", test.what, w.Code, w.Body)
 		}
-		c.server.codes = newLockout(time.Now, freeAttempts) // the next row needs the address again
+		c.server.codes = newLockout(time.Now, freeAttempts, true) // the next row needs the address again
 	}
 }
 
 func TestLockout(t *testing.T) {
 	now := time.Unix(1000, 0)
-	l := newLockout(func() time.Time { return now }, freeAttempts)
+	l := newLockout(func() time.Time { return now }, freeAttempts, true)
 	wrong := errors.New("wrong")
 	try := func(address string, is bool) time.Duration {
 		return l.try(&http.Request{RemoteAddr: address}, wrong, func() error {
@@ -326,7 +327,7 @@ func TestLockout(t *testing.T) {
 	if wait := try("[2001:db8::1]:1", false); wait != 0 {
 		t.Errorf("long after it waits %s", wait)
 	}
-	for range 3 { // a room behind one address: right ones between are of others
+	for range 3 { // a room behind one address: the right ones in between are of others
 		for range freeAttempts - 1 {
 			try("192.0.2.1:1", true)
 		}
@@ -339,7 +340,7 @@ func TestLockout(t *testing.T) {
 		l.try(&http.Request{RemoteAddr: "192.0.2.1:1"}, wrong, func() error { return errors.New("the cluster does not answer") })
 	}
 	if wait := try("192.0.2.1:1", false); wait == 0 {
-		t.Error("what was not answered forgives wrong ones")
+		t.Error("what was not answered resets the count of wrong ones")
 	}
 	for range 2 * freeAttempts {
 		try("[fe80::1%eth0]:1", true)
@@ -358,6 +359,53 @@ func TestLockout(t *testing.T) {
 	}
 	if len(l.by) > 2*maxAddresses+1 {
 		t.Errorf("%d addresses are kept", len(l.by))
+	}
+}
+
+// Whoever has a right return code or password does not get more attempts with those of others.
+func TestRightAttemptsBetweenWrongOnes(t *testing.T) {
+	wrong := errors.New("wrong")
+	for _, resets := range []bool{false, true} {
+		l := newLockout(time.Now, freeAttempts, resets)
+		var wait time.Duration
+		for i := range 2 * freeAttempts {
+			for _, err := range []error{wrong, nil} {
+				if wait = l.try(&http.Request{RemoteAddr: "192.0.2.1:1"}, wrong, func() error { return err }); wait > 0 && i < freeAttempts-1 {
+					t.Fatalf("attempt %d waits %s", i, wait)
+				}
+			}
+		}
+		if (wait == 0) != resets {
+			t.Errorf("right ones reset the count: %v; the next attempt waits %s", resets, wait)
+		}
+	}
+}
+
+// joinLimits: each join is written to the cluster, also of who is in the class; other addresses have their own.
+func joinLimits(c *class) {
+	c.server.joins.interval = time.Hour
+	ada := c.join("Ada")
+	again := fmt.Sprintf(`{"code":%q,"name":"Ada","returnCode":%q}`, c.code(), ada.returnCode)
+	for i := range joinBurst {
+		if w := c.from("192.0.2.7:1", "/api/join", again); w.Code != http.StatusOK {
+			c.Fatalf("join %d: %d %s", i, w.Code, w.Body)
+		}
+	}
+	if w := c.from("192.0.2.7:2", "/api/join", again); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		c.Errorf("one join more: %d %s", w.Code, w.Body)
+	}
+	if w := c.from("192.0.2.8:1", "/api/join", again); w.Code != http.StatusOK {
+		c.Errorf("of another address: %d %s", w.Code, w.Body)
+	}
+	// Who guesses return codes does not hold up new learners of the address.
+	for range freeAttempts {
+		c.from("192.0.2.9:1", "/api/join", fmt.Sprintf(`{"code":%q,"name":"Ada","returnCode":"aaaa-aaaa-aaaa"}`, c.code()))
+	}
+	if w := c.from("192.0.2.9:1", "/api/join", again); w.Code != http.StatusTooManyRequests {
+		c.Errorf("after wrong return codes: %d %s", w.Code, w.Body)
+	}
+	if w := c.from("192.0.2.9:1", "/api/join", fmt.Sprintf(`{"code":%q,"name":"Bob"}`, c.code())); w.Code != http.StatusCreated {
+		c.Errorf("a new learner after wrong return codes of another: %d %s", w.Code, w.Body)
 	}
 }
 
