@@ -240,7 +240,7 @@ func (s *Server) help(w http.ResponseWriter, r *http.Request, v visit) {
 	s.done(w, "a learner asks for help", err)
 }
 
-// typing is the learner's consent, or its end.
+// typing is the learner's consent, or its end. It is not written to the cluster.
 func (s *Server) typing(w http.ResponseWriter, r *http.Request, v visit) {
 	var q struct{ Allow bool }
 	if !read(w, r, &q) {

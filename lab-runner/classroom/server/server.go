@@ -164,7 +164,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /api/terminal", s.learner(s.terminal))
 	s.mux.HandleFunc("POST /api/desk", s.change(s.learner(s.desk)))
 	s.mux.HandleFunc("POST /api/help", s.change(s.learner(writing(s.help))))
-	s.mux.HandleFunc("POST /api/typing", s.change(s.learner(writing(s.typing))))
+	s.mux.HandleFunc("POST /api/typing", s.change(s.learner(s.typing)))
 	s.mux.HandleFunc("POST /api/leave", s.change(s.leaves))
 	s.mux.HandleFunc("POST /api/report", s.change(s.report))
 

@@ -608,6 +608,7 @@ func writeLimits(c *class) {
 	if !limited {
 		c.Error("200 changes as fast as they go were all made")
 	}
+	ada.post("/api/typing", map[string]bool{"allow": false}) // the end of the consent waits for nothing
 	bob.post("/api/help", map[string]bool{"on": true})
 	if small, large := pauseAfter(2000), pauseAfter(256<<10); small != storePause || large < 10*time.Second {
 		t := fmt.Sprint(small, large)
