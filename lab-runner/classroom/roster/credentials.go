@@ -184,7 +184,8 @@ func (r *Roster) Code(ctx context.Context) (string, error) {
 	return c.Code, nil
 }
 
-// NewCode replaces the room's code. Afterwards nobody joins with the one before.
+// NewCode replaces the room's code. Afterwards nobody joins this Roster with the one before; a join by another process that has read it
+// already may still succeed.
 func (r *Roster) NewCode(ctx context.Context) (string, error) {
 	r.joining.Lock()
 	defer r.joining.Unlock()
