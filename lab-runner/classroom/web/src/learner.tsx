@@ -60,6 +60,7 @@ function Learner() {
         joined={(code) => {
           setReturnCode(code);
           keep("returnCode", code, "session");
+          setAsked(false); // the form to join is over, also if the server is not reached now
           void load();
         }}
       />

@@ -9,7 +9,7 @@ export type LiveState = "connecting" | "open" | "lost";
 
 export class Live {
   private source: EventSource | null = null;
-  private quiet: number | undefined; // the end of a connection on which nothing comes
+  private silent: number | undefined; // the timer of a connection on which nothing comes
   private readonly retry = new Retry(() => this.connect());
 
   // handlers are called with the data of the events of their name. state is called when the connection changes.
@@ -24,7 +24,7 @@ export class Live {
 
   stop(): void {
     this.retry.stop();
-    clearTimeout(this.quiet);
+    clearTimeout(this.silent);
     this.source?.close();
     this.source = null;
   }
@@ -32,27 +32,27 @@ export class Live {
   private connect(): void {
     this.source?.close();
     const source = (this.source = new EventSource(address(this.path)));
-    const heard = (): void => {
-      clearTimeout(this.quiet);
-      this.quiet = window.setTimeout(lost, silence);
+    const received = (): void => {
+      clearTimeout(this.silent);
+      this.silent = window.setTimeout(lost, silence);
     };
     const lost = (): void => {
       if (source !== this.source) return;
-      clearTimeout(this.quiet);
+      clearTimeout(this.silent);
       source.close();
       this.retry.later();
       this.state("lost");
     };
-    source.addEventListener("beat", heard);
+    source.addEventListener("beat", received);
     source.onopen = () => {
-      heard();
+      received();
       this.retry.succeeded();
       this.state("open");
     };
     source.onerror = lost;
     for (const [name, handle] of Object.entries(this.handlers)) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
-        if (source === this.source) heard();
+        if (source === this.source) received();
         let data: unknown;
         try {
           data = JSON.parse(event.data);
@@ -62,5 +62,6 @@ export class Live {
         handle(data);
       });
     }
+    received(); // a connection that is never answered ends as well: a browser waits for minutes
   }
 }

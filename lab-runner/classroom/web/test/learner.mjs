@@ -259,7 +259,35 @@ test("a page whose server is not reached has no form to join, and goes on when i
   await clean(other);
 });
 
-test("a server that says nothing any more is noticed", async () => {
+test("who has joined has no form to join as another while the server is not reached", async () => {
+  const p = await someone();
+  await p.goto(page);
+  await p.getByLabel("Code of the room").fill("ROOM-42");
+  await p.getByLabel("Your name").fill("Ada Joined");
+  await p.route("**/api/me", (r) => r.abort("internetdisconnected"));
+  await p.getByRole("button", { name: "Join", exact: true }).click();
+  await p.getByText("The server cannot be reached").waitFor();
+  assert.equal(await p.getByLabel("Your name").count(), 0);
+  await p.unroute("**/api/me");
+  await p.getByRole("button", { name: "Go on" }).click();
+  await p.getByRole("button", { name: "Notes that stay" }).waitFor();
+  await clean(p);
+});
+
+test("a connection that is never answered is given up, and another one is made", async () => {
+  const p = await someone();
+  await p.clock.install();
+  let asked = 0;
+  await p.route("**/api/live", () => void asked++); // no answer
+  await join(p, "Ada Unanswered");
+  await until("a second connection", async () => {
+    await p.clock.runFor(45_000);
+    return asked;
+  }, (n) => n > 1);
+  await p.context().close();
+});
+
+test("a connection on which nothing comes is lost", async () => {
   const p = await someone();
   await p.clock.install();
   await join(p, "Ada Quiet");
@@ -267,7 +295,7 @@ test("a server that says nothing any more is noticed", async () => {
   const lost = p.locator(".live.lost");
   await p.clock.runFor(2_000);
   assert.equal(await lost.count(), 0);
-  await p.route("**/api/live", (r) => r.abort("internetdisconnected")); // a new connection; the one that is open says nothing
+  await p.route("**/api/live", (r) => r.abort("internetdisconnected")); // a new connection; on the one that is open nothing comes
   await until("the page is lost", async () => {
     await p.clock.runFor(45_000);
     return lost.count();
