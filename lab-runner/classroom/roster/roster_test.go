@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"wheelhouse/cluster/apiserver/apitest"
 )
@@ -19,8 +21,9 @@ import (
 // class is one of a real API server.
 type class struct {
 	*testing.T
-	cfg Config
-	r   *Roster
+	config *rest.Config // of the server
+	cfg    Config
+	r      *Roster
 }
 
 // open opens the class, as a process does that starts.
@@ -53,7 +56,8 @@ func (c *class) join(name string) Joined {
 
 // TestRoster has one API server; each class has a namespace of its own.
 func TestRoster(t *testing.T) {
-	client := kubernetes.NewForConfigOrDie(apitest.Start(t))
+	config := apitest.Start(t)
+	client := kubernetes.NewForConfigOrDie(config)
 	for i, test := range []struct {
 		name string
 		run  func(*class)
@@ -70,6 +74,7 @@ func TestRoster(t *testing.T) {
 		{"a removed learner is gone", removed},
 		{"sessions end", sessionsEnd},
 		{"a later state of sessions is kept", sessionsInOrder},
+		{"a replaced code is none", replacedCode},
 		{"an expired session is none", expired},
 		{"a bearer token is no cookie", bearer},
 		{"the progress is bounded", bounded},
@@ -78,7 +83,7 @@ func TestRoster(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := &class{T: t, cfg: Config{Client: client, Namespace: fmt.Sprintf("class-%d", i), Limit: 3}}
+			c := &class{T: t, config: config, cfg: Config{Client: client, Namespace: fmt.Sprintf("class-%d", i), Limit: 3}}
 			c.r = c.open()
 			test.run(c)
 		})
@@ -379,20 +384,51 @@ func sessionsInOrder(c *class) {
 	if _, err := c.r.Session(ada.Token, false); !errors.Is(err, ErrNotFound) {
 		c.Errorf("a session that has ended is valid again: %v", err)
 	}
-	// A join that began before the code was replaced.
-	before := Join{Name: "Bob", Place: Room}
-	before.Code, _ = c.r.Code(c.Context())
-	c.r.joining.Lock()
-	joined := make(chan error, 1)
-	go func() {
-		_, err := c.r.Join(c.Context(), before)
-		joined <- err
-	}()
-	if _, err := c.open().NewCode(c.Context()); err != nil {
-		c.Error(err)
+}
+
+// hooked calls hook before each request of a client.
+type hooked struct {
+	next http.RoundTripper
+	hook func(*http.Request)
+}
+
+func (h hooked) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.hook(r)
+	return h.next.RoundTrip(r)
+}
+
+// replacedCode: nobody joins with a code that was replaced, nor is one replaced between its comparison and the end of the join.
+func replacedCode(c *class) {
+	reads, unlocked := 0, 0
+	config := rest.CopyConfig(c.config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return hooked{next, func(r *http.Request) {
+			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/secrets/"+className) {
+				return
+			}
+			reads++
+			if c.r.joining.TryLock() {
+				c.r.joining.Unlock()
+				unlocked++
+			}
+		}}
+	})
+	c.cfg.Client = kubernetes.NewForConfigOrDie(config)
+	c.r = c.open()
+	join := Join{Name: "Ada", Place: Room}
+	join.Code, _ = c.r.Code(c.Context())
+	reads, unlocked = 0, 0
+	if _, err := c.r.Join(c.Context(), join); err != nil {
+		c.Fatal(err)
 	}
-	c.r.joining.Unlock()
-	if err := <-joined; !errors.Is(err, ErrWrongCode) {
+	if _, err := c.r.NewCode(c.Context()); err != nil {
+		c.Fatal(err)
+	}
+	if reads < 2 || unlocked > 0 {
+		c.Errorf("of %d reads of the room's code, %d were without the lock of joins", reads, unlocked)
+	}
+	join.Name = "Bob"
+	if _, err := c.r.Join(c.Context(), join); !errors.Is(err, ErrWrongCode) {
 		c.Errorf("with the code that was replaced: %v", err)
 	}
 }
