@@ -10,13 +10,17 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	resourcehelper "k8s.io/component-helpers/resource"
 
 	"wheelhouse/cluster/wait"
 	"wheelhouse/lab-runner/classroom/workbench"
@@ -135,25 +139,137 @@ func (b *benches) apart(t *testing.T) {
 	}
 }
 
-// crowded: who comes when the labs of others have asked for all of a node gets a workbench.
+// crowded: who comes when pods without a priority have asked for all of the nodes gets a workbench.
 func (b *benches) crowded(t *testing.T) {
 	const large = `'{"spec":{"terminationGracePeriodSeconds":1,"containers":[{"name":"x","image":"busybox:1.35","command":["sleep","1d"],"resources":{"requests":{"cpu":"600m"}}}]}}'`
+	late := workbench.Learner{ID: "late0003", Namespace: "learner-late0003"}
+	others := b.client.CoreV1().Pods(metav1.NamespaceDefault)
+	defer func() {
+		if err := b.m.Remove(t.Context(), late); err != nil {
+			t.Error(err)
+		}
+		if err := others.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: crowd}); err != nil {
+			t.Error(err)
+		}
+		for _, l := range []workbench.Learner{ann, ben} {
+			b.must(t, l, "kubectl delete pod --all --grace-period=1")
+		}
+		wait.For(t, "the end of the pods", func() error {
+			left, err := others.List(t.Context(), metav1.ListOptions{LabelSelector: crowd})
+			if err != nil {
+				return err
+			}
+			return wait.Seen(len(left.Items) == 0, len(left.Items), " pods")
+		})
+	}()
 	for _, l := range []workbench.Learner{ann, ben} {
 		b.must(t, l, "for i in 1 2 3; do kubectl run large-$i --image=busybox:1.35 --overrides="+large+"; done")
 		if out, err := b.in(t, l, "kubectl run large-4 --image=busybox:1.35 --overrides="+large); err == nil {
 			t.Errorf("2.4 CPUs of one learner: %s", out)
 		}
 	}
-	late := workbench.Learner{ID: "late0003", Namespace: "learner-late0003"}
+	b.fill(t)
 	if err := b.m.Ensure(t.Context(), late); err != nil {
 		t.Error(err)
 	}
-	for _, l := range []workbench.Learner{ann, ben} {
-		b.must(t, l, "kubectl delete pod --all --grace-period=1")
+}
+
+// crowd is the label of pods that fill nodes.
+const crowd = "crowd"
+
+// fill has pods in the namespace default ask for what is left of the processors: no quota of a learner is as large as any machine. Then a
+// pod that asks for as much as a workbench, without its priority, finds no node.
+func (b *benches) fill(t *testing.T) {
+	t.Helper()
+	b.scheduled(t, ann.Namespace)
+	b.scheduled(t, ben.Namespace)
+	pods := b.client.CoreV1().Pods(metav1.NamespaceDefault)
+	ask := func(name string, milli int64, selector map[string]string) {
+		t.Helper()
+		grace := int64(1)
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{crowd: "yes"}},
+			Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &grace, NodeSelector: selector, Containers: []corev1.Container{{
+				Name: "x", Image: "busybox:1.35", Command: []string{"sleep", "1d"},
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(milli, resource.DecimalSI)}},
+			}}},
+		}
+		if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := b.m.Remove(t.Context(), late); err != nil {
-		t.Error(err)
+	for node, milli := range b.unasked(t) {
+		if milli > 0 {
+			ask("rest-of-"+node, milli, map[string]string{corev1.LabelHostname: node})
+		}
 	}
+	if refused := b.scheduled(t, metav1.NamespaceDefault); len(refused) > 0 {
+		t.Fatalf("no node has what was left: %v", refused)
+	}
+	ask("as-a-workbench", 10, nil)
+	if refused := b.scheduled(t, metav1.NamespaceDefault); len(refused) != 1 {
+		t.Fatalf("there is room for a workbench without a priority: %v", refused)
+	}
+}
+
+// unasked returns how many thousandths of a processor the pods of each node that takes pods have not asked for.
+func (b *benches) unasked(t *testing.T) map[string]int64 {
+	t.Helper()
+	nodes, err := b.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]int64{}
+	for i := range nodes.Items {
+		n := &nodes.Items[i]
+		tainted := slices.ContainsFunc(n.Spec.Taints, func(taint corev1.Taint) bool { return taint.Effect != corev1.TaintEffectPreferNoSchedule })
+		if !n.Spec.Unschedulable && !tainted {
+			left[n.Name] = n.Status.Allocatable.Cpu().MilliValue()
+		}
+	}
+	pods, err := b.client.CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+		if _, counts := left[p.Spec.NodeName]; counts && !ended {
+			asked := resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{})
+			left[p.Spec.NodeName] -= asked.Cpu().MilliValue()
+		}
+	}
+	if len(left) == 0 {
+		t.Fatal("no node takes pods")
+	}
+	return left
+}
+
+// scheduled waits until each pod of the namespace has a node or was refused one, and returns which were refused.
+func (b *benches) scheduled(t *testing.T, namespace string) (refused []string) {
+	t.Helper()
+	wait.For(t, "a decision about each pod of "+namespace, func() error {
+		refused = nil
+		pods, err := b.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range pods.Items {
+			p := &pods.Items[i]
+			at := slices.IndexFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+			})
+			switch {
+			case p.Spec.NodeName != "":
+			case at < 0:
+				return fmt.Errorf("pod %s is %s", p.Name, p.Status.Phase)
+			default:
+				refused = append(refused, p.Name+": "+p.Status.Conditions[at].Message)
+			}
+		}
+		return nil
+	})
+	return refused
 }
 
 // screen is what a terminal has shown.
