@@ -27,7 +27,8 @@ type Config struct {
 	// the same for a hijacked connection, on which people pause: 10 minutes by default.
 	WriteStall, StreamStall time.Duration
 	// Unacknowledged is how long a client may leave bytes unacknowledged; 0 is the kernel's limit, a quarter of an hour. A client
-	// that has lost its network closes nothing.
+	// that has lost its network closes nothing. Linux since 5.11 ends with it, too, a client that acknowledges but reads nothing for that
+	// long, so that StreamStall matters for longer times only where the kernel is older.
 	Unacknowledged time.Duration
 }
 
@@ -96,7 +97,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // limitUnsent makes a write block for a client that does not read, instead of the kernel
-// buffering megabytes, and bounds how long those that were sent may be unacknowledged. Where the options do not exist the kernel's
+// buffering megabytes, and bounds how long those that were sent may be unacknowledged or not be read. Where the options do not exist the kernel's
 // limits apply.
 func limitUnsent(c net.Conn, unacknowledged time.Duration) {
 	tcp, ok := c.(*net.TCPConn)

@@ -203,7 +203,7 @@ func TestReaderThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// A client that acknowledges nothing is closed after the time that was asked for: the kernel has the limit of a connection.
+// A client that acknowledges nothing is closed after the time that was asked for: the option is set on its connection.
 func TestUnacknowledged(t *testing.T) {
 	for _, want := range []time.Duration{0, 45 * time.Second} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

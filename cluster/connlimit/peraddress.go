@@ -45,9 +45,9 @@ func (s *Limiter) Acquire(client net.Addr) (release func(), ok bool) {
 // it must serve.
 func NewServer(l net.Listener, h http.Handler) (*http.Server, *Listener) {
 	bounded := New(l, Config{PerSource: 100, Total: 1000})
-	const patience = 10 * time.Second
+	const timeout = 10 * time.Second
 	return &http.Server{
 		Handler: h, ConnState: bounded.ConnState, MaxHeaderBytes: 16 << 10,
-		ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: time.Minute,
+		ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: time.Minute,
 	}, bounded
 }
