@@ -17,9 +17,9 @@ import (
 
 const (
 	// endpointPropagation is how long a removed endpoint takes at most to the rules of all nodes
-	// where machines are not busy: by the API server to the endpoints, from there to each proxy,
-	// and into its kernel.
-	endpointPropagation = 500 * time.Millisecond
+	// of a machine with other work: by the API server to the endpoints, from there to each proxy, and
+	// into its kernel. After 500 ms a proxy still led clients to a closed port.
+	endpointPropagation = 1500 * time.Millisecond
 	period              = 50 * time.Millisecond // between two looks at a pod's endpoints
 )
 
