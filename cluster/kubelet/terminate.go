@@ -199,7 +199,7 @@ func (w *worker) kill(ctx context.Context, pod *v1.Pod, k killing, grace int64) 
 	}
 	start := time.Now()
 	<-withdrawn
-	left -= time.Since(start)
+	left = max(left-time.Since(start), 0) // the engine has no limit for a negative time
 	if len(k.after) > 0 && left > 0 {
 		start := time.Now()
 		awaitTurn(ctx, k.after, left)
